@@ -1,0 +1,49 @@
+# Everything a fresh machine needs: Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# two test processes of one thread each: small tensors gain nothing from threads, and two such pools fight
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: help demo test lint types unit docs format clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed ## fit a small network to one photo and write its matte (about three minutes)
+	$(BIN)/mattekit demo
+
+test: lint types unit ## format and lint, types, tests and doctests
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/pyright
+
+unit: $(VENV)/.installed-dev
+	$(PYTEST) -n 2
+
+format: $(VENV)/.installed-dev ## put the code into form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) dist build docs/_build matte-demo
+
+$(VENV)/bin/python:
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing mattekit into $(VENV) (a minute or two, the first time)"
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing mattekit with its development tools into $(VENV) (a minute or two, the first time)"
+	@$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/.installed

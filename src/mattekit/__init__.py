@@ -1,0 +1,24 @@
+"""mattekit: image-matting building blocks for PyTorch.
+
+The packages are imported on first use, so that ``import mattekit`` costs next to nothing:
+
+>>> import mattekit
+>>> mattekit.__version__.split(".")[0]
+'0'
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0.dev0"
+
+__all__ = ["__version__"]
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return import_module(f"mattekit.{name}")
+    raise AttributeError(f"module 'mattekit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,43 @@
+"""The few argument checks that public functions share.
+
+Each names the argument, the rule and what came. None of them reads a tensor's values, so none waits for a GPU.
+"""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def check_nchw(name: str, x: object, channels: int | None = None) -> None:
+    """Demand a tensor of shape (N, channels, H, W); ``None`` admits any number of channels."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+    if x.ndim != 4 or (channels is not None and x.shape[1] != channels):
+        rule = "C" if channels is None else channels
+        raise ValueError(f"{name} must have shape (N, {rule}, H, W), got {tuple(x.shape)}")
+
+
+def check_floating(name: str, x: Tensor) -> None:
+    """Demand a floating-point tensor."""
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must be floating-point, got {x.dtype}")
+
+
+def check_dtype(name: str, x: Tensor, dtype: torch.dtype) -> None:
+    """Demand one dtype."""
+    if x.dtype != dtype:
+        raise TypeError(f"{name} must be {dtype}, got {x.dtype}")
+
+
+def check_same_shape(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
+    """Demand two equal shapes."""
+    if x.shape != other.shape:
+        raise ValueError(f"{name} must have the shape of {other_name}, {tuple(other.shape)}, got {tuple(x.shape)}")
+
+
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
+    """Demand one of a few values."""
+    choices = tuple(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -1,0 +1,90 @@
+"""The plan of the house: who may import whom, which names are public, and what `import mattekit` costs."""
+
+import ast
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent.parent / "src" / "mattekit"
+
+# Lower rooms never import higher ones, and rooms on one floor do not import each other.
+FLOORS = [
+    {"_checks", "_files"},
+    {"trimap", "compositing"},
+    {"encoders", "blocks", "losses", "metrics"},
+    {"checkpoints"},
+    {"models"},
+    {"inference", "testing", "_demo"},
+    {"cli"},
+    {"__main__"},
+]
+SAME_FLOOR_ALLOWED = {("_demo", "inference")}
+
+PUBLIC = json.loads((Path(__file__).parent / "data" / "public_names.json").read_text())
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports():
+    """Every (importing room, imported room, where) within the package, imports inside functions included."""
+    for path in SOURCE.rglob("*.py"):
+        parts = path.relative_to(SOURCE).with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path}: relative import"
+                modules = (
+                    [f"{node.module}.{alias.name}" for alias in node.names]
+                    if node.module == "mattekit"
+                    else [node.module]
+                )
+            elif isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            else:
+                continue
+            for module in modules:
+                if module and module.startswith("mattekit."):
+                    yield parts[0], room_of(module), f"{path.name}:{node.lineno}"
+
+
+def test_imports_go_down():
+    floor = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
+    for importer, imported, where in imports():
+        if importer == imported or (importer, imported) in SAME_FLOOR_ALLOWED:
+            continue
+        if imported == "__version__":
+            continue
+        assert floor[imported] < floor[importer], f"{where}: {importer} must not import {imported}"
+
+
+def test_every_room_has_a_floor():
+    rooms = {path.relative_to(SOURCE).with_suffix("").parts[0] for path in SOURCE.rglob("*.py")} - {"__init__"}
+    assert rooms <= set().union(*FLOORS)
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_public_names(package):
+    module = importlib.import_module(package)
+    for name in PUBLIC[package]:
+        assert getattr(module, name) is not None
+    assert set(PUBLIC[package]) == set(module.__all__)
+
+
+def test_import_is_light():
+    script = (
+        "import json, sys, time, torch\n"
+        "start = time.perf_counter(); import mattekit; cost = time.perf_counter() - start\n"
+        "print(json.dumps([cost, sorted(m.partition('.')[0] for m in sys.modules)]))"
+    )
+    # the least of three: other work on the machine can only add
+    runs = [json.loads(subprocess.check_output([sys.executable, "-c", script])) for _ in range(3)]
+    assert min(cost for cost, _ in runs) < 0.2
+    heavy = {"torchvision", "timm", "torchmetrics", "cv2", "scipy", "skimage", "PIL"}
+    assert not heavy & set(runs[0][1])

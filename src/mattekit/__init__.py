@@ -8,10 +8,14 @@ The packages are imported on first use, so that ``import mattekit`` costs next t
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "blocks", "checkpoints", "encoders", "inference", "models"]
+
+if TYPE_CHECKING:
+    from mattekit import blocks, checkpoints, encoders, inference, models
 
 
 def __getattr__(name: str):

@@ -68,7 +68,7 @@ def grid_average(x: Tensor, cells: int) -> Tensor:
         full = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         rows = _averaging_matrix(x.shape[-2], cells, full)
         columns = _averaging_matrix(x.shape[-1], cells, full)
-        return (rows @ full @ columns.mT).to(x.dtype)
+        return torch.einsum("ai,ncij,bj->ncab", rows, full, columns).to(x.dtype)
 
 
 def _averaging_matrix(side: int, cells: int, like: Tensor) -> Tensor:

@@ -41,6 +41,9 @@ class SemanticContextBranch(nn.Module):
     Attributes:
         guidance_channels: Channels of the five guidance features.
 
+    Raises:
+        ValueError: If ``pooling`` has no ``out_channels``, or ``widths`` are not five pairs.
+
     Source:
         Section 3.1, Figure 2. The paper leaves widths, dilation and the way of the pooled feature into blocks 2 to 5
         open; they are PaddleSeg's. Where PaddleSeg doubles the size, each block here goes to ``ceil(side / stride)``:
@@ -69,9 +72,9 @@ class SemanticContextBranch(nn.Module):
             raise ValueError(f"widths must have one (inner, out) pair for each of the five blocks, got {len(widths)}")
         self.in_channels = in_channels
         self.pooling = PyramidPooling(in_channels) if pooling is None else pooling
-        pooled = self.pooling.out_channels
+        pooled = getattr(self.pooling, "out_channels", None)
         if not isinstance(pooled, int):
-            raise TypeError(f"pooling.out_channels must be an int, got {type(pooled).__name__}")
+            raise ValueError(f"pooling must have an attribute out_channels, an int, got {pooled!r}")
         self.guidance_channels = tuple(out for _, out in widths)
         self.sides = nn.ModuleList(ConvBNReLU(pooled, out, bias=True) for out in self.guidance_channels[:-1])
         inputs = [pooled + in_channels, *(2 * out for out in self.guidance_channels[:-1])]

@@ -181,7 +181,8 @@ def _warn_of_padding(model: nn.Module, checkpoint: Checkpoint, name: str) -> Non
 
 
 def _padding(model: nn.Module) -> str | None:
-    return getattr(getattr(model, "encoder", model), "padding", None)
+    padding = getattr(getattr(model, "encoder", model), "padding", None)
+    return padding if isinstance(padding, str) else None
 
 
 def _restore_preprocessing(model: nn.Module, metadata: dict[str, str]) -> None:

@@ -57,7 +57,7 @@ def _recognise(names: Iterable[str]) -> Kind:
         return "PaddleSeg PP-Matting"
     if any(name.startswith("conv_layer1_1.") for name in names):
         return "PaddleSeg HRNet"
-    if "conv1.weight" in names and any(name.startswith("stage2.") for name in names):
+    if any(name.startswith("stage2.") for name in names):
         return "HRNet"
     return "mattekit"
 
@@ -68,29 +68,31 @@ def _unchanged(name: str) -> str:
 
 def _from_paddle_pp_matting(name: str) -> str:
     room, _, rest = name.partition(".")
-    match room:
-        case "backbone":
-            return f"encoder.{_from_paddle_hrnet(rest)}"
-        case "scb":
-            return _apply(_CONTEXT, rest, "context.")
-        case "hrdb":
-            return _apply(_DETAIL, rest, "detail.")
-    return name
+    prefix, rules = {
+        "backbone": ("encoder.", _HRNET),
+        "scb": ("context.", _CONTEXT),
+        "hrdb": ("detail.", _DETAIL),
+    }.get(room, ("", []))
+    renamed = _apply(rules, rest)
+    return name if renamed is None else prefix + renamed
 
 
 def _from_paddle_hrnet(name: str) -> str:
-    return _apply(_HRNET, name, "")
+    return _apply(_HRNET, name) or name
 
 
-def _apply(rules: Iterable[tuple[str, Callable[[re.Match[str]], str]]], name: str, prefix: str) -> str:
-    """Rename by the first rule that matches the beginning; a name that none matches stays, to be listed as unexpected.
+_Rules = list[tuple[str, Callable[[re.Match[str]], str]]]
+
+
+def _apply(rules: _Rules, name: str) -> str | None:
+    """Rename by the first rule that matches the beginning; None, so that the name stays and is listed, if none does.
 
     A rule answers with the layer's name in mattekit; what follows the match is the parameter's name in that layer.
     """
     for pattern, answer in rules:
         if match := re.match(pattern, name):
-            return prefix + answer(match) + _PARAMETERS.get(name[match.end() :], name[match.end() :])
-    return name
+            return answer(match) + _PARAMETERS.get(name[match.end() :], name[match.end() :])
+    return None
 
 
 _PARAMETERS = {"._mean": ".running_mean", "._variance": ".running_var"}
@@ -133,7 +135,7 @@ def _fuse(match: re.Match[str]) -> str:
     return f"stage{match[1]}.{module}.fuse_layers.{target}.{source}{step}.{_unit(match[6], '0', '1')}"
 
 
-_HRNET: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+_HRNET: _Rules = [
     (rf"conv_layer1_([12])\.{_UNIT}", lambda m: _unit(m[2], "conv", "bn") + m[1]),
     (rf"la1\.bb_layer2_(\d+)\.conv(\d|_down)\.{_UNIT}", _stage1),
     (rf"tr\d\.transition_tr(\d)_layer_(\d)\.{_UNIT}", _transition),
@@ -141,7 +143,7 @@ _HRNET: list[tuple[str, Callable[[re.Match[str]], str]]] = [
     (rf"st\d\.stage_st(\d)_(\d+)\.fuse_func\.residual_\w+?_layer_(\d)_(\d)(?:_(\d))?\.{_UNIT}", _fuse),
 ]
 
-_CONTEXT: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+_CONTEXT: _Rules = [
     (rf"psp_module\.stages\.(\d)\.1\.{_UNIT}", lambda m: f"pooling.stages.{m[1]}.{_unit(m[2], 'conv', 'bn')}"),
     (rf"psp_module\.conv_bn_relu2\.{_UNIT}", lambda m: f"pooling.fuse.{_unit(m[1], 'conv', 'bn')}"),
     (rf"psps\.(\d)\.0\.{_UNIT}", lambda m: f"sides.{m[1]}.{_unit(m[2], 'conv', 'bn')}"),
@@ -152,7 +154,7 @@ _CONTEXT: list[tuple[str, Callable[[re.Match[str]], str]]] = [
 
 _GUIDANCE = (1, 3, 5)  # the context blocks that guide PaddleSeg's three gates, in order
 
-_DETAIL: list[tuple[str, Callable[[re.Match[str]], str]]] = [
+_DETAIL: _Rules = [
     (r"gf_list\.([0-2])(?=\.)", lambda m: f"gates.{_GUIDANCE[int(m[1])]}.project"),
     (r"gates\.([0-2])\._gate_conv\.(\d)(?=\.)", lambda m: f"gates.{_GUIDANCE[int(m[1])]}.gate.{m[2]}"),
     (r"gates\.([0-2])\.conv(?=\.)", lambda m: f"gates.{_GUIDANCE[int(m[1])]}.weight"),

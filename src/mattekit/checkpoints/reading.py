@@ -84,7 +84,8 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:  # given a path, torch.load would go by its suffix
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load has no one error for damaged or refused files
         raise RuntimeError(f"{path} cannot be read as .pth: {error}") from error
 

@@ -178,8 +178,13 @@ class _SameConv2d(nn.Conv2d):
     """A 3×3 convolution of stride 2 that pads as TensorFlow's "same": nothing before an even side, one row after."""
 
     def forward(self, input: Tensor) -> Tensor:
-        height, width = input.shape[-2:]
-        return super().forward(F.pad(input, (width % 2, 1, height % 2, 1)))
+        top, left = (_rows_before(side) for side in input.shape[-2:])
+        return super().forward(F.pad(input, (left, 1, top, 1)))
+
+
+def _rows_before(side: int) -> int:
+    """0 before an even side, 1 before an odd one, in a form from which torch.export sees that ceil(side / 2) remain."""
+    return 2 * ((side + 1) // 2) - side
 
 
 def _conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: Padding = "symmetric") -> nn.Conv2d:

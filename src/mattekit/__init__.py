@@ -12,10 +12,21 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__", "blocks", "checkpoints", "encoders", "inference", "models"]
+__all__ = [
+    "__version__",
+    "blocks",
+    "checkpoints",
+    "compositing",
+    "encoders",
+    "inference",
+    "losses",
+    "models",
+    "testing",
+    "trimap",
+]
 
 if TYPE_CHECKING:
-    from mattekit import blocks, checkpoints, encoders, inference, models
+    from mattekit import blocks, checkpoints, compositing, encoders, inference, losses, models, testing, trimap
 
 
 def __getattr__(name: str):

@@ -1,0 +1,237 @@
+"""Hypothesis strategies for mattes, trimaps and images, with the awkward cases weighted up.
+
+They draw what breaks matting code: mattes that are all 0 or all 1, no unknown pixel or nothing else, a single pixel,
+one row, denormals, and values on the thresholds that metrics and trimap code use. Failures shrink towards a single
+pixel of zeros.
+
+    from hypothesis import given
+    from mattekit.testing import matte_pairs
+
+    @given(matte_pairs(with_trimap=True))
+    def test_my_metric(case):
+        pred, alpha, trimap = case
+        assert my_metric(pred, alpha, trimap) >= 0
+
+Needs hypothesis: ``pip install mattekit[test]``.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mattekit import trimap as _trimap
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.extra import numpy as npst
+except ImportError as error:
+    raise ImportError("mattekit.testing needs hypothesis: pip install mattekit[test]") from error
+
+__all__ = ["alphas", "images", "matte_pairs", "shapes", "trimaps"]
+
+Shape = tuple[int, int, int, int]
+"""(N, 1, H, W)."""
+
+
+def shapes(*, max_batch: int = 2, min_side: int = 1, max_side: int = 12) -> st.SearchStrategy[Shape]:
+    """Draw shapes (N, 1, H, W) of mattes: often one pixel, one row or one column.
+
+    To draw several things of one shape, draw the shape first: ``shapes().flatmap(lambda s: st.tuples(alphas(shape=s),
+    images(shape=s)))``.
+
+    Args:
+        max_batch: The largest N.
+        min_side: The least height and width.
+        max_side: The largest height and width.
+
+    Returns:
+        A strategy of tuples of four integers.
+
+    Example:
+        >>> from hypothesis import find
+        >>> find(shapes(), lambda shape: shape[-1] > 2)
+        (1, 1, 1, 3)
+    """
+    batch, side = st.integers(1, max_batch), st.integers(min_side, max_side)
+    least = st.just(min_side)
+    return st.one_of(
+        st.tuples(st.just(1), st.just(1), least, least),
+        st.tuples(batch, st.just(1), least, side),
+        st.tuples(batch, st.just(1), side, least),
+        st.tuples(batch, st.just(1), side, side),
+    )
+
+
+def alphas(
+    *, shape: Shape | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> st.SearchStrategy[Tensor]:
+    """Draw mattes: constant ones, binary ones, ramps, one odd pixel, and arbitrary values.
+
+    Args:
+        shape: (N, 1, H, W); None draws one from `shapes`.
+        dtype: A floating-point type.
+        device: Where the matte shall lie.
+
+    Returns:
+        A strategy of tensors with values in [0, 1].
+
+    Example:
+        >>> from hypothesis import find
+        >>> find(alphas(), lambda alpha: alpha.mean() > 0.5)
+        tensor([[[[1.]]]])
+    """
+    return _of_shape(shape, lambda s: _unit_arrays(s, dtype).map(lambda a: _tensor(a, dtype, device)))
+
+
+def trimaps(*, shape: Shape | None = None, device: torch.device | str = "cpu") -> st.SearchStrategy[Tensor]:
+    """Draw trimaps: of one value, without unknown pixels, with a single unknown pixel, and any mixture.
+
+    Args:
+        shape: (N, 1, H, W); None draws one from `shapes`.
+        device: Where the trimap shall lie.
+
+    Returns:
+        A strategy of uint8 tensors holding only 0, 128 and 255.
+
+    Example:
+        >>> from hypothesis import find
+        >>> find(trimaps(), lambda trimap: (trimap == 128).any())
+        tensor([[[[128]]]], dtype=torch.uint8)
+    """
+    return _of_shape(shape, lambda s: _trimap_arrays(s).map(lambda a: _tensor(a, torch.uint8, device)))
+
+
+def matte_pairs(
+    *,
+    shape: Shape | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device | str = "cpu",
+    with_trimap: bool = False,
+) -> st.SearchStrategy[tuple[Tensor, ...]]:
+    """Draw a predicted and a true matte of one shape: equal ones, a few wrong pixels, opposite ones, unrelated ones.
+
+    Args:
+        shape: (N, 1, H, W); None draws one from `shapes`.
+        dtype: A floating-point type.
+        device: Where the mattes shall lie.
+        with_trimap: Draw a trimap of the same shape as well. It need not fit the mattes.
+
+    Returns:
+        A strategy of tuples (pred, alpha), or (pred, alpha, trimap).
+
+    Example:
+        >>> from hypothesis import find
+        >>> pred, alpha = find(matte_pairs(), lambda pair: (pair[0] != pair[1]).any())
+        >>> pred.item(), alpha.item()
+        (1.0, 0.0)
+    """
+
+    def pairs(s: Shape) -> st.SearchStrategy[tuple[Tensor, ...]]:
+        mattes = _unit_arrays(s, dtype)
+        related = st.one_of(
+            mattes.map(lambda a: (a.copy(), a)),
+            mattes.map(lambda a: (1 - a, a)),
+            st.builds(_with_odd_pixel, mattes, _pixels(s), _unit_values(dtype)),
+            st.tuples(mattes, mattes),
+        )
+        drawn = related.map(lambda pair: tuple(_tensor(a, dtype, device) for a in pair))
+        if not with_trimap:
+            return drawn
+        return st.tuples(drawn, trimaps(shape=s, device=device)).map(lambda case: (*case[0], case[1]))
+
+    return _of_shape(shape, pairs)
+
+
+def images(
+    *, shape: Shape | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> st.SearchStrategy[Tensor]:
+    """Draw RGB images: black, white, of one grey, and of arbitrary values.
+
+    Args:
+        shape: (N, 1, H, W), a matte's shape, or (N, 3, H, W); None draws one from `shapes`.
+        dtype: A floating-point type.
+        device: Where the image shall lie.
+
+    Returns:
+        A strategy of tensors (N, 3, H, W) with values in [0, 1].
+
+    Example:
+        >>> from hypothesis import find
+        >>> find(images(), lambda image: True).flatten()
+        tensor([0., 0., 0.])
+    """
+
+    def rgb(s: Shape) -> st.SearchStrategy[Tensor]:
+        return _unit_arrays((s[0], 3, s[2], s[3]), dtype).map(lambda a: _tensor(a, dtype, device))
+
+    return _of_shape(shape, rgb)
+
+
+def _of_shape(shape: Shape | None, strategy: Callable[[Shape], st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    return shapes().flatmap(strategy) if shape is None else strategy(shape)
+
+
+def _tensor(array: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    return torch.from_numpy(array.copy()).to(device, dtype)
+
+
+def _unit_values(dtype: torch.dtype) -> st.SearchStrategy[float]:
+    """Values in [0, 1], every other one awkward for this type or for a threshold somewhere in the field."""
+    info = torch.finfo(dtype)
+    awkward = [
+        0.0,
+        1.0,
+        0.5,
+        0.1,  # the connectivity error's step
+        0.15,  # and its tolerance
+        1 / 255,
+        127 / 255,
+        128 / 255,
+        254 / 255,
+        info.eps,
+        1 - info.eps / 2,  # the largest value below 1
+        info.tiny,  # the least normal number
+        info.tiny / 2,  # a denormal one
+    ]
+    return st.sampled_from(awkward) | st.floats(0, 1)
+
+
+def _unit_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> st.SearchStrategy[np.ndarray]:
+    """float64 arrays of values in [0, 1], simplest kind first."""
+    values = _unit_values(dtype)
+    ramp = np.broadcast_to(np.linspace(0, 1, shape[-1]), shape)
+    return st.one_of(
+        st.sampled_from([0.0, 1.0]).map(lambda value: np.full(shape, value)),
+        values.map(lambda value: np.full(shape, value)),
+        st.builds(_with_odd_pixel, st.sampled_from([np.zeros(shape), np.ones(shape)]), _pixels(shape), values).map(
+            lambda pair: pair[0]
+        ),
+        npst.arrays(np.bool_, shape).map(lambda mask: mask.astype(np.float64)),
+        st.just(ramp),
+        npst.arrays(np.float64, shape, elements=values),
+    )
+
+
+def _trimap_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
+    trimap_values = [_trimap.BACKGROUND, _trimap.FOREGROUND, _trimap.UNKNOWN]
+    known = npst.arrays(np.uint8, shape, elements=st.sampled_from(trimap_values[:2]))
+    return st.one_of(
+        st.sampled_from(trimap_values).map(lambda value: np.full(shape, value, dtype=np.uint8)),
+        known,
+        st.builds(_with_odd_pixel, known, _pixels(shape), st.just(_trimap.UNKNOWN)).map(lambda pair: pair[0]),
+        npst.arrays(np.uint8, shape, elements=st.sampled_from(trimap_values)),
+    )
+
+
+def _pixels(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.tuples(*(st.integers(0, size - 1) for size in shape))
+
+
+def _with_odd_pixel(array: np.ndarray, pixel: tuple[int, ...], value: float) -> tuple[np.ndarray, np.ndarray]:
+    """A copy with one pixel set, and the original."""
+    changed = array.copy()
+    changed[pixel] = value
+    return changed, array

@@ -1,0 +1,123 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from mattekit import testing
+from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+def is_unit(x):
+    return bool(((x >= 0) & (x <= 1)).all())
+
+
+@given(st.data(), st.sampled_from(DTYPES))
+def test_everything_has_the_form_it_promises(data, dtype):
+    n, c, h, w = shape = data.draw(testing.shapes())
+    assert c == 1
+    alpha = data.draw(testing.alphas(shape=shape, dtype=dtype))
+    pred, other, trimap = data.draw(testing.matte_pairs(shape=shape, dtype=dtype, with_trimap=True))
+    image = data.draw(testing.images(shape=shape, dtype=dtype))
+    for matte in (alpha, pred, other):
+        assert matte.shape == shape
+        assert matte.dtype == dtype
+        assert is_unit(matte)
+    assert image.shape == (n, 3, h, w)
+    assert image.dtype == dtype
+    assert is_unit(image)
+    assert trimap.shape == shape
+    assert trimap.dtype == torch.uint8
+    assert set(trimap.unique().tolist()) <= {BACKGROUND, UNKNOWN, FOREGROUND}
+
+
+@given(testing.shapes(max_batch=3, min_side=4, max_side=5))
+def test_shapes_keep_to_their_limits(shape):
+    assert 1 <= shape[0] <= 3
+    assert shape[1] == 1
+    assert {shape[2], shape[3]} <= {4, 5}
+
+
+# The awkward cases must turn up within a few hundred examples, not merely be possible.
+@pytest.mark.parametrize(
+    ("strategy", "is_awkward"),
+    [
+        (testing.alphas(), lambda a: a.numel() > 4 and (a == 0).all()),
+        (testing.alphas(), lambda a: a.numel() > 4 and (a == 1).all()),
+        (testing.alphas(), lambda a: a.numel() == 1),
+        (testing.alphas(), lambda a: a.shape[2] == 1 and a.shape[3] > 4),
+        (testing.alphas(), lambda a: a.shape[3] == 1 and a.shape[2] > 4),
+        (testing.alphas(), lambda a: ((a > 0) & (a < torch.finfo(a.dtype).tiny)).any()),
+        (testing.alphas(), lambda a: (a == 128 / 255).any()),
+        (testing.alphas(), lambda a: (a == 0.1).any()),
+        (testing.alphas(), lambda a: a.numel() > 4 and ((a > 0) & (a < 1)).sum() == 1),
+        (testing.alphas(), lambda a: a.numel() > 4 and a.unique().numel() > 2),
+        (testing.trimaps(), lambda t: t.numel() > 4 and not (t == UNKNOWN).any()),
+        (testing.trimaps(), lambda t: t.numel() > 4 and (t == UNKNOWN).all()),
+        (testing.trimaps(), lambda t: t.numel() > 4 and (t == UNKNOWN).sum() == 1),
+        (testing.trimaps(), lambda t: t.unique().numel() == 3),
+        (testing.matte_pairs(), lambda p: p[0].numel() > 4 and (p[0] == p[1]).all()),
+        (testing.matte_pairs(), lambda p: p[0].numel() > 4 and ((p[0] == 1) & (p[1] == 0)).all()),
+        (testing.matte_pairs(), lambda p: p[0].numel() > 4 and (p[0] != p[1]).sum() == 1),
+        (testing.matte_pairs(with_trimap=True), lambda p: (p[0] != p[1])[p[2] == UNKNOWN].any()),
+        (testing.images(), lambda i: i.unique().numel() > 2),
+    ],
+)
+def test_awkward_cases_turn_up(strategy, is_awkward):
+    seen = 0
+
+    @settings(max_examples=200)
+    @given(strategy)
+    def look(x):
+        nonlocal seen
+        seen += bool(is_awkward(x))
+
+    look()
+    assert seen >= 1
+
+
+def test_pairs_do_not_share_memory():
+    @given(testing.matte_pairs())
+    def check(pair):
+        assert pair[0].data_ptr() != pair[1].data_ptr()
+
+    check()
+
+
+@given(testing.alphas())
+def test_drawn_tensors_may_be_written_to(alpha):
+    alpha.zero_()
+
+
+def test_failures_shrink_to_something_readable():
+    pred, alpha = find(testing.matte_pairs(), lambda pair: (pair[0] - pair[1]).abs().sum() > 1.5)
+    assert pred.tolist() == [[[[1.0, 1.0]]]]
+    assert alpha.tolist() == [[[[0.0, 0.0]]]]
+    trimap = find(testing.trimaps(), lambda t: t.unique().numel() == 3)
+    assert trimap.numel() == 3
+
+
+def test_without_hypothesis_it_says_what_to_install():
+    script = (
+        "import sys; sys.modules['hypothesis'] = None\n"
+        "try: import mattekit.testing\n"
+        "except ImportError as error: print(error)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == (
+        "mattekit.testing needs hypothesis: pip install mattekit[test]"
+    )
+
+
+def test_mattekit_does_not_need_hypothesis():
+    script = "import sys; sys.modules['hypothesis'] = None\nfrom mattekit import trimap; print(trimap.UNKNOWN)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "128"
+
+
+@pytest.mark.cuda
+def test_devices():
+    assert find(testing.alphas(device="cuda"), lambda a: True).is_cuda
+    assert find(testing.trimaps(device="cuda"), lambda a: True).is_cuda

@@ -143,3 +143,16 @@ def test_apply_lets_gradients_through_the_unknown_region_only():
 def test_apply_checks_the_matte(pred, error, message):
     with pytest.raises(error, match=re.escape(message)):
         tm.apply(pred, torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+
+
+# ---- to_classes
+
+
+@given(trimaps())
+def test_to_classes(trimap):
+    classes = tm.to_classes(trimap)
+    assert classes.dtype == torch.int64
+    assert classes.flatten().tolist() == [{255: 0, 128: 1, 0: 2}[value] for value in trimap.flatten().tolist()]
+    assert classes.shape == trimap.shape
+    assert np.array_equal(tm.to_classes(trimap[:, 0].numpy()), classes[:, 0].numpy())
+    assert tm.to_classes(trimap[0, 0].numpy()).dtype == np.int64

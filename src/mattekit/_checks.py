@@ -48,3 +48,15 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     choices = tuple(choices)
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+
+
+def check_positive(name: str, value: float) -> None:
+    """Demand a number above zero."""
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value!r}")
+
+
+def check_nonnegative(name: str, value: float) -> None:
+    """Demand a number that is not below zero."""
+    if not value >= 0:
+        raise ValueError(f"{name} must not be negative, got {value!r}")

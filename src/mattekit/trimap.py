@@ -18,6 +18,7 @@ __all__ = [
     "FOREGROUND",
     "UNKNOWN",
     "apply",
+    "to_classes",
     "unknown_mask",
     "validate",
 ]
@@ -115,6 +116,32 @@ def apply(pred: Array, trimap: Array) -> Array:
     result[trimap == BACKGROUND] = 0
     result[trimap == FOREGROUND] = one
     return result
+
+
+def to_classes(trimap: Array) -> Array:
+    """Turn a trimap into the network's classes: 0 foreground, 1 transition, 2 background.
+
+    Args:
+        trimap: uint8, a tensor (N, 1, H, W) or an array (H, W) or (N, H, W).
+
+    Returns:
+        int64, of the trimap's shape. Every value other than 0 and 255 becomes 1.
+
+    Raises:
+        TypeError: If the trimap is not uint8.
+        ValueError: If its shape is wrong.
+
+    Source:
+        The order of classes is that of the published weights of PP-Matting.
+
+    Example:
+        >>> to_classes(np.array([[0, 128, 255]], dtype=np.uint8))
+        array([[2, 1, 0]])
+    """
+    _check_trimap(trimap)
+    if isinstance(trimap, Tensor):
+        return 1 + trimap.eq(BACKGROUND).long() - trimap.eq(FOREGROUND).long()
+    return 1 + np.equal(trimap, BACKGROUND).astype(np.int64) - np.equal(trimap, FOREGROUND)
 
 
 def _merge(is_foreground: Array, is_background: Array) -> Array:

@@ -1,0 +1,143 @@
+"""Laying a foreground over a background: equation 1 of the paper."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mattekit._checks import check_floating, check_nchw
+
+__all__ = ["Checkerboard", "composite"]
+
+Colour = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Checkerboard:
+    """A background of grey squares, as image editors show transparency.
+
+    Args:
+        size: Side of a square in pixels.
+        light: RGB in [0, 1] of the top left square.
+        dark: RGB in [0, 1] of its neighbours.
+
+    Raises:
+        ValueError: If ``size`` is not positive.
+
+    Example:
+        >>> Checkerboard(size=1).image(2, 3)[0, 0]
+        tensor([[1.0000, 0.8000, 1.0000],
+                [0.8000, 1.0000, 0.8000]])
+    """
+
+    size: int = 8
+    light: Colour = (1.0, 1.0, 1.0)
+    dark: Colour = (0.8, 0.8, 0.8)
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, got {self.size}")
+
+    def image(
+        self, height: int, width: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """Paint it, as an image (1, 3, height, width)."""
+        rows = torch.arange(height, device=device) // self.size
+        columns = torch.arange(width, device=device) // self.size
+        is_dark = (rows[:, None] + columns) % 2 == 1
+        return torch.where(is_dark, _colour_image(self.dark, device, dtype), _colour_image(self.light, device, dtype))
+
+
+def composite(
+    foreground: Tensor,
+    background: Tensor | Colour | Checkerboard,
+    alpha: Tensor,
+    *,
+    premultiplied: bool = False,
+    linear: bool = False,
+) -> Tensor:
+    """Lay a foreground over a background.
+
+    Args:
+        foreground: (N, 3, H, W) floating-point in [0, 1].
+        background: An image (N, 3, H, W) in [0, 1], a colour (r, g, b) in [0, 1], or a `Checkerboard`.
+        alpha: (N, 1, H, W) in [0, 1]. In each of the three N may be 1, for one that serves the whole batch.
+        premultiplied: The foreground holds α·F already, multiplied in the space in which the two are mixed.
+        linear: Mix light instead of sRGB values: decode both, mix, and encode again. The field, its data sets and
+            losses mix sRGB values, so this is off by default.
+
+    Returns:
+        The image (N, 3, H, W), in the widest of the given types. Where alpha is 1 it is the foreground and where alpha
+        is 0 the background, to the last bit (of a premultiplied foreground, where that is 0 there).
+
+    Raises:
+        TypeError: If something is not a floating-point tensor.
+        ValueError: If shapes do not fit.
+
+    Source:
+        Equation 1 (and 11) of Chen et al. 2022: I = αF + (1 - α)B. The sRGB curve is that of IEC 61966-2-1.
+
+    Example:
+        >>> red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+        >>> composite(red, (0.0, 0.0, 1.0), torch.full((1, 1, 1, 1), 0.25)).flatten()
+        tensor([0.2500, 0.0000, 0.7500])
+    """
+    check_nchw("foreground", foreground, 3)
+    check_floating("foreground", foreground)
+    check_nchw("alpha", alpha, 1)
+    check_floating("alpha", alpha)
+    _check_fits("alpha", alpha, foreground)
+    behind = _background_image(background, foreground)
+    _check_fits("background", behind, foreground)
+    _check_fits("background", behind, alpha, "alpha")
+    dtype = torch.promote_types(torch.promote_types(foreground.dtype, behind.dtype), alpha.dtype)
+    foreground, behind, alpha = foreground.to(dtype), behind.to(dtype), alpha.to(dtype)
+    if not linear:
+        return _mix(foreground, behind, alpha, premultiplied)
+    mixed = _encode_srgb(_mix(_decode_srgb(foreground), _decode_srgb(behind), alpha, premultiplied))
+    return torch.where(alpha == 1, foreground, torch.where(_is_clear(foreground, alpha, premultiplied), behind, mixed))
+
+
+def _mix(foreground: Tensor, background: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:
+    if premultiplied:
+        return foreground + (1 - alpha) * background
+    # lerp is exact at both ends and never leaves the interval between them, which α·F + (1 - α)·B does by rounding
+    return torch.lerp(background, foreground, alpha)
+
+
+def _is_clear(foreground: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:
+    """Where nothing of the foreground shows; a premultiplied one may glow where alpha is 0."""
+    return (alpha == 0) & (foreground == 0) if premultiplied else alpha == 0
+
+
+def _background_image(background: Tensor | Colour | Checkerboard, foreground: Tensor) -> Tensor:
+    if isinstance(background, Checkerboard):
+        height, width = foreground.shape[-2:]
+        return background.image(height, width, device=foreground.device, dtype=foreground.dtype)
+    if not isinstance(background, Tensor):
+        return _colour_image(background, foreground.device, foreground.dtype).expand(1, 3, *foreground.shape[-2:])
+    check_nchw("background", background, 3)
+    check_floating("background", background)
+    return background
+
+
+def _colour_image(colour: Colour, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+    if len(colour) != 3:
+        raise ValueError(f"a colour must be three numbers, got {colour!r}")
+    return torch.tensor(colour, device=device, dtype=dtype).view(1, 3, 1, 1)
+
+
+def _check_fits(name: str, x: Tensor, other: Tensor, other_name: str = "foreground") -> None:
+    same_size = x.shape[-2:] == other.shape[-2:]
+    if not same_size or (x.shape[0] != other.shape[0] and 1 not in (x.shape[0], other.shape[0])):
+        raise ValueError(f"{name} must fit {other_name}, {tuple(other.shape)}, got {tuple(x.shape)}")
+
+
+def _decode_srgb(value: Tensor) -> Tensor:
+    """From sRGB values to light."""
+    return torch.where(value <= 0.04045, value / 12.92, ((value.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def _encode_srgb(light: Tensor) -> Tensor:
+    """From light to sRGB values; the clamp keeps the unused branch's slope finite at 0."""
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)

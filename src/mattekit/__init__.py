@@ -11,7 +11,7 @@ from importlib import import_module
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__", "compositing", "losses", "testing", "trimap"]
+__all__ = ["__version__", "compositing", "losses", "metrics", "testing", "trimap"]
 
 
 def __getattr__(name: str):

@@ -61,21 +61,27 @@ class Batch:
         return torch.tensor(values, dtype=dtype, device=self.device)
 
 
-def prepare(pred: Any, alpha: Any, trimap: Any, *, region: Region | None, apply_trimap: bool) -> Batch:
-    """Check what a metric was given and bring it into one form."""
+def prepare(
+    pred: Any, alpha: Any, trimap: Any, *, region: Region | None, apply_trimap: bool, eight_bit: bool = False
+) -> Batch:
+    """Check what a metric was given and bring it into one form; `eight_bit` rounds floats to 8 bits first."""
     _check_alike(pred, alpha, trimap)
     region = _choose_region(region, trimap, apply_trimap)
     device = pred.device if _is_tensor(pred) else None
     pred, alpha = _matte("pred", pred), _matte("alpha", alpha)
+    if eight_bit:
+        pred, alpha = _as_bytes(pred), _as_bytes(alpha)
     if pred.dtype != alpha.dtype:
         pred, alpha = _on_unit_scale(pred), _on_unit_scale(alpha)
     mask = None
     if trimap is not None:
-        trimap = _trimap(trimap, strict=apply_trimap or region in ("foreground", "background"))
+        if apply_trimap or region in ("foreground", "background"):
+            _check_trimap_values(trimap)
+        planes = _planes(trimap)
         if apply_trimap:
-            pred = _write_known(pred, trimap)
+            pred = _apply(pred, planes)
         if region != "whole":
-            mask = trimap == _VALUES[region]
+            mask = planes == _VALUES[region]
     return Batch(pred, alpha, mask, device)
 
 
@@ -85,10 +91,8 @@ def _is_tensor(x: object) -> bool:
 
 
 def _check_alike(pred: Any, alpha: Any, trimap: Any) -> None:
-    """Demand one kind, one shape and one device."""
-    for name, x in (("pred", pred), ("alpha", alpha), ("trimap", trimap)):
-        if x is None and name == "trimap":
-            continue
+    """Demand one kind, one shape and one device, and trimaps of uint8."""
+    for name, x in (("pred", pred), ("alpha", alpha)) + ((("trimap", trimap),) if trimap is not None else ()):
         tensor = _is_tensor(x)
         if not tensor and not isinstance(x, np.ndarray):
             raise TypeError(f"{name} must be a torch.Tensor or a numpy.ndarray, got {type(x).__name__}")
@@ -103,6 +107,8 @@ def _check_alike(pred: Any, alpha: Any, trimap: Any) -> None:
             raise ValueError(f"{name} must have the shape of pred, {tuple(pred.shape)}, got {shape}")
         if tensor and x.device != pred.device:
             raise ValueError(f"{name} must be on the device of pred, {pred.device}, got {x.device}")
+    if trimap is not None and _dtype_name(trimap) != "uint8":
+        raise TypeError(f"trimap must be uint8, of 0, 128 and 255, got {_dtype_name(trimap)}")
 
 
 def _choose_region(region: Region | None, trimap: object, apply_trimap: bool) -> Region:
@@ -137,12 +143,12 @@ def _matte(name: str, x: Any) -> Any:
 def _planes(x: Any) -> Any:
     """(N, H, W) of a matte or trimap: a tensor on a CUDA device, else a NumPy array."""
     if isinstance(x, np.ndarray):
-        return x[None]
+        return np.ascontiguousarray(x)[None]
     x = x.detach()[:, 0]
     if x.is_cuda:
         return x
     x = x.cpu()
-    return (x.double() if x.is_floating_point() else x).numpy()  # NumPy has no bfloat16
+    return np.ascontiguousarray((x.double() if x.is_floating_point() else x).numpy())  # NumPy has no bfloat16
 
 
 def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:
@@ -156,6 +162,16 @@ def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:
     raise ValueError(f"{name} must lie in [0, 1] if it holds floats, got {low:g} to {high:g}: {guess}")
 
 
+def _check_trimap_values(trimap: Any) -> None:
+    """Demand the three values, where the known regions are told apart.
+
+    For the unknown region other values pass: the reference asks for 128 there and nothing else.
+    """
+    from mattekit.trimap import validate  # imports torch
+
+    validate(trimap)
+
+
 def _on_unit_scale(x: Any) -> Any:
     """float64 in [0, 1] of a checked matte of either dtype."""
     if _dtype_name(x) == "float64":
@@ -163,24 +179,17 @@ def _on_unit_scale(x: Any) -> Any:
     return x / 255.0 if isinstance(x, np.ndarray) else x.double() / 255
 
 
-def _trimap(trimap: Any, *, strict: bool) -> Any:
-    """A trimap as (N, H, W) uint8.
-
-    The reference asks for 128 and nothing else, so other values pass unless the known regions are told apart (strict).
-    """
-    if _dtype_name(trimap) != "uint8":
-        raise TypeError(f"trimap must be uint8 (0, 128 and 255), got {_dtype_name(trimap)}")
-    trimap = _planes(trimap)
-    if strict:
-        other = trimap[(trimap != BACKGROUND) & (trimap != UNKNOWN) & (trimap != FOREGROUND)]
-        if len(other):
-            raise ValueError(f"trimap must hold only 0, 128 and 255, got {int(other[0])} in {len(other)} pixels")
-    return trimap
+def _as_bytes(x: Any) -> Any:
+    """uint8 of a checked matte of either dtype, rounded as NumPy and torch round: halves to even."""
+    if _dtype_name(x) == "uint8":
+        return x
+    return (x * 255).round().astype(np.uint8) if isinstance(x, np.ndarray) else (x * 255).round().byte()
 
 
-def _write_known(pred: Any, trimap: Any) -> Any:
-    """A copy of the prediction with 0 and 1 where the trimap is sure."""
-    pred = pred.copy() if isinstance(pred, np.ndarray) else pred.clone()
-    pred[trimap == BACKGROUND] = 0
-    pred[trimap == FOREGROUND] = 1 if _dtype_name(pred) == "float64" else 255
-    return pred
+def _apply(pred: Any, trimap: Any) -> Any:
+    """`mattekit.trimap.apply` for (N, H, W)."""
+    from mattekit.trimap import apply
+
+    if isinstance(pred, np.ndarray):
+        return apply(pred, trimap)
+    return apply(pred[:, None], trimap[:, None])[:, 0]

@@ -14,7 +14,9 @@ Labelling the image in full at every level is what makes plain implementations s
   lies 0.15 above 0.9, so that pixels of level 9 and of level 10 score alike.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 
@@ -77,7 +79,7 @@ def connected_levels(reached: np.ndarray, deciding: np.ndarray, *, skip_empty: b
         if not (body & (deciding[box] >= level)).any():
             break
         left = body & (reached[box] >= level)
-        count = np.count_nonzero(left)
+        count = int(np.count_nonzero(left))
         if count == 0:
             if skip_empty and not (reached >= level).any():
                 levels[box][body] = 10
@@ -98,7 +100,7 @@ def connected_levels(reached: np.ndarray, deciding: np.ndarray, *, skip_empty: b
 
 
 def _dominant(mask: np.ndarray, count: int, rival: int) -> tuple[np.ndarray, tuple[int, int], int, int] | None:
-    """Find the largest component of a mask by a few flood fills, if that shows it to be larger than `rival`.
+    """Find the largest component of a mask by a few flood fills, if they show that it is, and larger than `rival`.
 
     Returns:
         The component within its bounding box, the box's first row and column, the area, and the most that any other
@@ -108,28 +110,39 @@ def _dominant(mask: np.ndarray, count: int, rival: int) -> tuple[np.ndarray, tup
 
     if count <= rival:
         return None
-    step = max(1, int((mask.size / _SAMPLES) ** 0.5))
-    seeds = np.argwhere(mask[::step, ::step])[:, ::-1] * step
-    marks = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)  # floodFill wants a margin
-    if len(seeds) == 0:
-        return None
-    areas, unseen = [0], count
-    for mark, (x, y) in enumerate(seeds[np.linspace(0, len(seeds) - 1, _SEEDS + 2, dtype=int)[1:-1]].tolist(), start=2):
+    marks = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)  # what was flooded, in the margin that cv2 wants
+    largest, second, unseen = _Flood(0, 0, (0, 0, 0, 0)), 0, count
+    for mark, (y, x) in enumerate(_seeds(mask), start=2):
         if marks[y + 1, x + 1]:
-            continue  # flooded before
+            continue
         flags = 4 | cv2.FLOODFILL_MASK_ONLY | mark << 8
-        area, _, _, rectangle = cv2.floodFill(mask.view(np.uint8), marks, (x, y), 0, flags=flags)
+        area, _, _, box = cv2.floodFill(mask.view(np.uint8), marks, (x, y), 0, flags=flags)
         unseen -= area
-        if area > max(areas):
-            body_mark, (left, top, width, height) = mark, rectangle
-        second, largest = sorted([*areas, area])[-2:]
-        areas = [second, largest]
-        if largest > max(unseen, second):
-            if largest <= rival:
-                return None
-            body = marks[1 + top : 1 + top + height, 1 + left : 1 + left + width] == body_mark
-            return body, (top, left), largest, max(unseen, second, rival)
-    return None
+        second = max(second, min(area, largest.area))
+        largest = max(largest, _Flood(area, mark, box), key=lambda flood: flood.area)
+        if largest.area > max(unseen, second):
+            break
+    left, top, width, height = largest.box
+    second = max(second, unseen, rival)
+    if largest.area <= second:
+        return None
+    body = marks[1 + top : 1 + top + height, 1 + left : 1 + left + width] == largest.mark
+    return body, (top, left), largest.area, second
+
+
+class _Flood(NamedTuple):
+    """A flooded component: its pixels carry the mark; the box is its first column and row, width and height."""
+
+    area: int
+    mark: int
+    box: Sequence[int]
+
+
+def _seeds(mask: np.ndarray) -> list[list[int]]:
+    """A few pixels (row, column) of a mask, spread over it; none if it is too sparse to tell at a glance."""
+    step = max(1, int((mask.size / _SAMPLES) ** 0.5))
+    pixels = np.argwhere(mask[::step, ::step]) * step
+    return pixels[np.linspace(0, len(pixels) - 1, _SEEDS + 2, dtype=int)[1:-1]].tolist() if len(pixels) else []
 
 
 def _largest(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
@@ -154,5 +167,5 @@ def _largest(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
 
 
 def _count_true(conditions: Iterable[np.ndarray]) -> np.ndarray:
-    """How many of up to 255 conditions hold at each pixel."""
-    return sum(condition.view(np.uint8) for condition in conditions)
+    """How many of up to 255 conditions, at least one, hold at each pixel."""
+    return reduce(np.add, (condition.view(np.uint8) for condition in conditions))

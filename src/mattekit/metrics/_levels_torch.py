@@ -12,7 +12,7 @@ from mattekit.metrics._levels import LEVELS, THRESHOLDS
 
 
 def reached_levels(pred: Tensor, alpha: Tensor) -> Tensor:
-    """The highest level, 0 to 10, that both mattes reach at each pixel; both uint8, or both floating-point in [0, 1]."""
+    """The highest level, 0 to 10, that both mattes reach at each pixel; both uint8, or both floating-point."""
     both = torch.minimum(pred, alpha)
     if both.is_floating_point():
         both, thresholds = both.float(), LEVELS[1:].tolist()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Empty: TypeAlias = Literal["exclude", "skip"]
+EMPTY = ("exclude", "skip")
 ROWS = 256  # rows compared at a time: small enough for a core's cache
 
 
@@ -42,15 +43,15 @@ def connectivity_error(
             ``"whole"``. None means unknown with a trimap and whole without.
         apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
             is not written to.
-        empty: What a level that no pixel reaches in both mattes means. ``"exclude"``: no body, so everything leaves it
-            there, as the evaluation code that most papers ran has it. ``"skip"``: the level is passed over, as IndexNet,
-            GFM, AIM and P3M do; pixels that stayed until there count as fully connected, so that an all-zero prediction
-            scores 0. The two differ only if no pixel is 1 in both mattes.
+        empty: What a level means that no pixel reaches in both mattes. ``"exclude"``: there is no body, so every pixel
+            leaves it there, as in the evaluation code that most papers ran. ``"skip"``: the level is passed over, as
+            IndexNet, GFM, AIM and P3M do; pixels that stayed until there count as fully connected, and an all-zero
+            prediction scores 0. The two differ only if no pixel is 1 in both mattes.
         raw: Return the plain sum instead of thousands.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no pixel
-        counts.
+        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no
+        pixel counts.
 
     Raises:
         TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
@@ -73,7 +74,7 @@ def connectivity_error(
         >>> round(connectivity_error(pred, alpha, raw=True), 6)
         5.0
     """
-    check_choice("empty", empty, ("exclude", "skip"))
+    check_choice("empty", empty, EMPTY)
     batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap)
     return score_connectivity(batch, empty=empty, raw=raw)
 
@@ -129,5 +130,7 @@ def _difference_of_bytes(pred: np.ndarray, alpha: np.ndarray, levels: np.ndarray
 def _difference_of_floats(pred: np.ndarray, alpha: np.ndarray, levels: np.ndarray, region: np.ndarray | None) -> float:
     """The same in single precision, summed in float64."""
     floor = _levels.LEVELS[levels]
-    p, a = (np.where(excess >= _levels.THETA, excess, 0) for excess in (x.astype(np.float32) - floor for x in (pred, alpha)))
+    p, a = (
+        np.where(excess >= _levels.THETA, excess, 0) for excess in (x.astype(np.float32) - floor for x in (pred, alpha))
+    )
     return float(np.abs(p.astype(np.float64) - a).sum(where=True if region is None else region))

@@ -43,8 +43,8 @@ def gradient_error(
         raw: Return the plain sum instead of thousands.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no pixel
-        counts.
+        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no
+        pixel counts.
 
     Raises:
         TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
@@ -62,7 +62,7 @@ def gradient_error(
         >>> step[:, 10:] = 1
         >>> round(gradient_error(np.zeros((20, 20)), step), 4)
         0.3918
-        >>> gradient_error(0.25 + 0.5 * step, step)
+        >>> round(gradient_error(0.25 + 0.5 * step, step), 4)
         0.0
     """
     return score_gradient(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap), raw=raw)
@@ -114,7 +114,7 @@ def _scale(x: np.ndarray) -> float:
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[tuple[slice, slice], ...]]:
-    """Tiles of an image: the tile itself, the tile with the margin that its filters see, and the former in the latter."""
+    """Tiles of an image: each itself, with the margin that its filters see, and the former within the latter."""
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             bottom, right = min(top + TILE, height), min(left + TILE, width)

@@ -28,8 +28,8 @@ def mad(
             is not written to.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. NaN where no pixel
-        counts.
+        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. NaN where no
+        pixel counts.
 
     Raises:
         TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
@@ -37,7 +37,7 @@ def mad(
             values where its known regions matter.
 
     Source:
-        GFM, AIM and P3M report it next to SAD; it is SAD over the number of pixels. The Deep Image Matting code lacks it.
+        GFM, AIM and P3M report it next to SAD, of which it is the mean. The Deep Image Matting code lacks it.
 
     Example:
         >>> import numpy as np

@@ -28,8 +28,8 @@ def mse(
             is not written to.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. NaN, as in the reference, where no pixel
-        counts.
+        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. NaN, as in
+        the reference, where no pixel counts.
 
     Raises:
         TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.

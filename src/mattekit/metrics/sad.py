@@ -30,8 +30,8 @@ def sad(
         raw: Return the plain sum instead of thousands.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no pixel
-        counts.
+        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no
+        pixel counts.
 
     Raises:
         TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.

@@ -20,13 +20,14 @@ __all__ = [
     "encoders",
     "inference",
     "losses",
+    "metrics",
     "models",
     "testing",
     "trimap",
 ]
 
 if TYPE_CHECKING:
-    from mattekit import blocks, checkpoints, compositing, encoders, inference, losses, models, testing, trimap
+    from mattekit import blocks, checkpoints, compositing, encoders, inference, losses, metrics, models, testing, trimap
 
 
 def __getattr__(name: str):

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mattekit"
 
 # Lower rooms never import higher ones, and rooms on one floor do not import each other.
 FLOORS = [
-    {"_checks", "_files"},
+    {"_checks", "_files", "_init"},
     {"trimap", "compositing"},
     {"encoders", "blocks", "losses", "metrics"},
     {"checkpoints"},

@@ -8,10 +8,26 @@ The packages are imported on first use, so that ``import mattekit`` costs next t
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["__version__", "compositing", "losses", "testing", "trimap"]
+__all__ = [
+    "__version__",
+    "blocks",
+    "checkpoints",
+    "compositing",
+    "encoders",
+    "inference",
+    "losses",
+    "metrics",
+    "models",
+    "testing",
+    "trimap",
+]
+
+if TYPE_CHECKING:
+    from mattekit import blocks, checkpoints, compositing, encoders, inference, losses, metrics, models, testing, trimap
 
 
 def __getattr__(name: str):

@@ -1,17 +1,24 @@
 """The few argument checks that public functions share.
 
 Each names the argument, the rule and what came. None of them reads a tensor's values, so none waits for a GPU.
+torch is imported only by the check that needs it: NumPy callers of the metrics never do.
 """
 
-from collections.abc import Iterable
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 def check_nchw(name: str, x: object, channels: int | None = None) -> None:
     """Demand a tensor of shape (N, channels, H, W); ``None`` admits any number of channels."""
-    if not isinstance(x, Tensor):
+    import torch
+
+    if not isinstance(x, torch.Tensor):
         raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
     if x.ndim != 4 or (channels is not None and x.shape[1] != channels):
         rule = "C" if channels is None else channels

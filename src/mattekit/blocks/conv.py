@@ -1,0 +1,56 @@
+"""Convolution, batch normalisation, ReLU: the unit the other blocks are made of."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mattekit._init import he_normal_
+
+
+class ConvBNReLU(nn.Module):
+    """A convolution that keeps height and width, batch normalisation and ReLU.
+
+    Takes (N, in_channels, H, W) and returns (N, out_channels, H, W).
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel_size: Side of the kernel, odd.
+        dilation: Distance between the kernel's taps, in pixels.
+        bias: Give the convolution a bias. Batch normalisation makes it idle in training; PaddleSeg's context branch
+            has it, so its weights need it.
+
+    Raises:
+        ValueError: If ``kernel_size`` is even.
+
+    Source:
+        Section 3.1, "ConvBNReLU".
+
+    Example:
+        >>> import torch
+        >>> from mattekit.blocks import ConvBNReLU
+        >>> ConvBNReLU(3, 8)(torch.rand(2, 3, 40, 50)).shape
+        torch.Size([2, 8, 40, 50])
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int = 3, *, dilation: int = 1, bias: bool = False
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {kernel_size}")
+        padding = dilation * (kernel_size // 2)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=bias)
+        self.bn = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        he_normal_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (N, out_channels, H, W)."""
+        return self.relu(self.bn(self.conv(x)))
+
+
+def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize to (height, width) as all of PP-Matting does: bilinear, pixel centres at halves."""
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

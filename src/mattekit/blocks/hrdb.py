@@ -1,0 +1,112 @@
+"""The high-resolution detail branch (HRDB), which draws the transition at the image's own resolution."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mattekit._checks import check_nchw
+from mattekit._init import he_normal_
+from mattekit.blocks.conv import ConvBNReLU, resize_bilinear
+from mattekit.blocks.gated_conv import GatedConv
+
+
+class HighResolutionDetailBranch(nn.Module):
+    """Three residual blocks at full resolution, guided by the context branch, and a convolution to one channel.
+
+    Takes features of the encoder, each (N, in_channels[i], hᵢ, wᵢ), and the context branch's five guidance features,
+    and returns the logits of the detail map, (N, 1, H, W). The features are resized to H×W and joined. After each
+    residual block come a 1×1 convolution to the next width and the gates (`GatedConv`) of the guidance it receives.
+
+    Args:
+        in_channels: Channels of each encoder feature that is given.
+        guidance_channels: Channels of the context branch's five guidance features.
+        guidance: Which of the context's blocks, 1 to 5, guide: a row of the paper's Table 3. Block 1 guides the first
+            residual block, 2 and 3 the second, 4 and 5 the third; ``()`` is the network without guidance flow.
+        widths: Channels of the three residual blocks, and of the last feature.
+
+    Raises:
+        ValueError: If ``guidance`` is not an increasing choice of 1 to 5, or ``widths`` or ``guidance_channels`` have
+            another length than four and five.
+
+    Source:
+        Section 3.1, "High-Resolution Detail Branch" and "Guidance Flow"; widths as in PaddleSeg, from which
+        ``(1, 3, 5)`` does not differ. For other rows of Table 3 the paper does not say which residual block receives
+        what; its caption calls 5 the first block and its text the last. Here 5 is the block at full resolution.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.blocks import HighResolutionDetailBranch
+        >>> branch = HighResolutionDetailBranch((64, 18), guidance_channels=(256, 128, 64, 64, 64)).eval()
+        >>> features = [torch.rand(1, 64, 32, 48), torch.rand(1, 18, 16, 24)]
+        >>> guidance = [
+        ...     torch.rand(1, c, 64 // s, 96 // s) for c, s in zip((256, 128, 64, 64, 64), (16, 8, 4, 2, 1))
+        ... ]
+        >>> branch(features, guidance, size=(64, 96)).shape
+        torch.Size([1, 1, 64, 96])
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        guidance_channels: Sequence[int],
+        *,
+        guidance: Sequence[int] = (1, 3, 5),
+        widths: Sequence[int] = (64, 32, 16, 8),
+    ) -> None:
+        super().__init__()
+        guidance = tuple(guidance)
+        if not set(guidance) <= {1, 2, 3, 4, 5} or list(guidance) != sorted(set(guidance)):
+            raise ValueError(f"guidance must name blocks 1 to 5, each once and in order, got {guidance}")
+        if len(widths) != 4:
+            raise ValueError(f"widths must have four numbers, got {tuple(widths)}")
+        if len(guidance_channels) != 5:
+            raise ValueError(f"guidance_channels must have five numbers, got {tuple(guidance_channels)}")
+        self.in_channels = tuple(in_channels)
+        self.guidance = guidance
+        self.residuals = nn.ModuleList(
+            [_ResidualBlock(sum(in_channels), widths[0]), *(_ResidualBlock(width, width) for width in widths[1:3])]
+        )
+        self.projections = nn.ModuleList(nn.Conv2d(widths[i], widths[i + 1], 1) for i in range(3))
+        self.gates = nn.ModuleDict(
+            {str(block): GatedConv(widths[1 + block // 2], guidance_channels[block - 1]) for block in guidance}
+        )
+        self.head = nn.Conv2d(widths[3], 1, 1, bias=False)
+        he_normal_(self.projections)
+        he_normal_(self.head)
+
+    def forward(self, features: Sequence[Tensor], guidance: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Return the logits of the detail map, (N, 1, H, W), for ``size`` = (H, W)."""
+        if len(features) != len(self.in_channels):
+            raise ValueError(f"features must have {len(self.in_channels)} tensors, got {len(features)}")
+        if len(guidance) != 5:
+            raise ValueError(f"guidance must have the outputs of all five context blocks, got {len(guidance)}")
+        for index, (feature, channels) in enumerate(zip(features, self.in_channels, strict=True)):
+            check_nchw(f"features[{index}]", feature, channels)
+        x = torch.cat([resize_bilinear(feature, size) for feature in features], dim=1)
+        for index, (residual, projection) in enumerate(zip(self.residuals, self.projections, strict=True)):
+            x = projection(residual(x))
+            for block in self.guidance:
+                if block // 2 == index:
+                    x = self.gates[str(block)](x, guidance[block - 1])
+        return self.head(x)
+
+
+class _ResidualBlock(nn.Module):
+    """Two 3×3 convolutions whose result is added to the input; a change of width puts a 1×1 convolution beside."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvBNReLU(in_channels, out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.shortcut = (
+            nn.Identity()
+            if in_channels == out_channels
+            else nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
+        )
+        he_normal_(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.bn2(self.conv2(self.conv1(x))) + self.shortcut(x))

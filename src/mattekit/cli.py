@@ -1,0 +1,95 @@
+"""The command line: thin calls into the library, which is imported when a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mattekit.metrics import FolderScores
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 done in part, 2 nothing done."""
+    parser = argparse.ArgumentParser(prog="mattekit", description="Image matting from the command line.")
+    subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_evaluate(subparsers)
+    args = parser.parse_args(argv)
+    return args.run(args)
+
+
+def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score a folder of mattes: SAD, MSE, MAD, Grad and Conn",
+        description="Score each matte of a folder against the ground truth of the same name, without suffix: SAD, MSE, "
+        "MAD, Grad and Conn of each image, mean and median. SAD, Grad and Conn are in thousands.",
+        epilog="Exit status: 0 if all images were scored, 1 if some failed, 2 if the folders do not fit together.",
+    )
+    parser.add_argument("pred_dir", metavar="PRED_DIR", type=Path, help="folder of predicted mattes")
+    parser.add_argument("alpha_dir", metavar="ALPHA_DIR", type=Path, help="folder of ground-truth mattes")
+    parser.add_argument("--trimaps", metavar="DIR", type=Path, help="folder of trimaps: only unknown pixels count")
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="count what a benchmark counts: composition-1k, distinctions-646, aim-500, p3m-500, am-2k or ppm-aim-195",
+    )
+    parser.add_argument(
+        "--csv", metavar="FILE", type=Path, help="write each image's scores here, and as .json beside it"
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the JSON here instead")
+    parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one a core)")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from mattekit._checks import check_choice
+    from mattekit.metrics import PROTOCOLS, FolderError, evaluate_folders
+
+    try:
+        if args.protocol is not None:
+            check_choice("--protocol", args.protocol, PROTOCOLS)
+        scores = evaluate_folders(
+            args.pred_dir,
+            args.alpha_dir,
+            args.trimaps,
+            protocol=None if args.protocol is None else PROTOCOLS[args.protocol],
+            workers=_cores() if args.workers is None else args.workers,
+            progress=True,
+        )
+    except FolderError as error:
+        problems = "".join(f"\n  {problem}" for problem in error.problems)
+        print(f"mattekit evaluate: nothing was computed, because of{problems}", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print(f"mattekit evaluate: {error}", file=sys.stderr)
+        return 2
+    _print_scores(scores)
+    if args.csv:
+        scores.write_csv(args.csv)
+    if args.csv or args.json:
+        scores.write_json(args.json or args.csv.with_suffix(".json"))
+    return 1 if scores.failures else 0
+
+
+def _print_scores(scores: FolderScores) -> None:
+    """Means and medians on stdout; on stderr what they do not show."""
+    columns = ("SAD", "MSE", "MAD", "Grad", "Conn")
+    print(f"{len(scores.images)} images".ljust(20) + "".join(column.rjust(12) for column in columns))
+    for region in scores.regions:
+        for name, values in (("mean", scores.mean(region)), ("median", scores.median(region))):
+            print(f"{region} {name}".ljust(20) + "".join(f"{value:12.6g}" for value in values))
+        empty = [name for name, found in scores.images.items() if math.isnan(found[region].mse)]
+        if empty:
+            print(f"no pixel is {region}, so that means are NaN, in {', '.join(empty)}", file=sys.stderr)
+    for name, reason in scores.failures.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+
+
+def _cores() -> int:
+    """The cores that this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

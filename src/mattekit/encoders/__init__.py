@@ -1,0 +1,31 @@
+"""Encoders: backbones that turn an image into features of several resolutions."""
+
+from mattekit.encoders import timm
+from mattekit.encoders._protocol import Encoder
+from mattekit.encoders.hrnet import (
+    HRNet,
+    hrnet_w18,
+    hrnet_w18_small_v1,
+    hrnet_w18_small_v2,
+    hrnet_w30,
+    hrnet_w32,
+    hrnet_w40,
+    hrnet_w44,
+    hrnet_w48,
+    hrnet_w64,
+)
+
+__all__ = [
+    "Encoder",
+    "HRNet",
+    "hrnet_w18",
+    "hrnet_w18_small_v1",
+    "hrnet_w18_small_v2",
+    "hrnet_w30",
+    "hrnet_w32",
+    "hrnet_w40",
+    "hrnet_w44",
+    "hrnet_w48",
+    "hrnet_w64",
+    "timm",
+]

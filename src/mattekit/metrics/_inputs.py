@@ -1,0 +1,195 @@
+"""What every metric takes: two mattes, perhaps a trimap, and the region that counts.
+
+NumPy callers need no torch: a process that only evaluates files does not spend a second on importing it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+
+from mattekit._checks import check_choice
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Matte: TypeAlias = "np.ndarray | Tensor"
+Region: TypeAlias = Literal["unknown", "whole", "foreground", "background"]
+REGIONS = ("unknown", "whole", "foreground", "background")
+
+# The constants of `mattekit.trimap`, which imports torch; a test holds them equal.
+BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
+_VALUES = {"background": BACKGROUND, "unknown": UNKNOWN, "foreground": FOREGROUND}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """N checked pairs of mattes of one size, copied only where they had to be converted.
+
+    Attributes:
+        pred: (N, H, W), uint8 or float64 in [0, 1]: a NumPy array where the CPU computes, a tensor on a CUDA device.
+        alpha: Like `pred`, and of its dtype.
+        region: (N, H, W) bool, true where pixels count; None where all do.
+        device: Where a tensor caller gets the answer; None if the caller passed NumPy and gets a float.
+    """
+
+    pred: Any
+    alpha: Any
+    region: Any
+    device: Any
+
+    def score(
+        self,
+        on_image: Callable[[np.ndarray, np.ndarray, np.ndarray | None], float],
+        on_tensors: Callable[[Tensor, Tensor, Tensor | None], Tensor],
+    ) -> Any:
+        """One value an image: image by image on the CPU, the whole batch at once on a CUDA device."""
+        if not isinstance(self.pred, np.ndarray):
+            return on_tensors(self.pred, self.alpha, self.region)
+        regions = [None] * len(self.pred) if self.region is None else self.region
+        values = [on_image(*image) for image in zip(self.pred, self.alpha, regions, strict=True)]
+        if self.device is None:
+            return values[0]
+        import torch
+
+        dtype = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
+        return torch.tensor(values, dtype=dtype, device=self.device)
+
+
+def prepare(
+    pred: Any, alpha: Any, trimap: Any, *, region: Region | None, apply_trimap: bool, eight_bit: bool = False
+) -> Batch:
+    """Check what a metric was given and bring it into one form; `eight_bit` rounds floats to 8 bits first."""
+    _check_alike(pred, alpha, trimap)
+    region = _choose_region(region, trimap, apply_trimap)
+    device = pred.device if _is_tensor(pred) else None
+    pred, alpha = _matte("pred", pred), _matte("alpha", alpha)
+    if eight_bit:
+        pred, alpha = _as_bytes(pred), _as_bytes(alpha)
+    if pred.dtype != alpha.dtype:
+        pred, alpha = _on_unit_scale(pred), _on_unit_scale(alpha)
+    mask = None
+    if trimap is not None:
+        if apply_trimap or region in ("foreground", "background"):
+            _check_trimap_values(trimap)
+        planes = _planes(trimap)
+        if apply_trimap:
+            pred = _apply(pred, planes)
+        if region != "whole":
+            mask = planes == _VALUES[region]
+    return Batch(pred, alpha, mask, device)
+
+
+def _is_tensor(x: object) -> bool:
+    torch = sys.modules.get("torch")  # before torch is imported, nobody holds a tensor
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def _check_alike(pred: Any, alpha: Any, trimap: Any) -> None:
+    """Demand one kind, one shape and one device, and trimaps of uint8."""
+    for name, x in (("pred", pred), ("alpha", alpha)) + ((("trimap", trimap),) if trimap is not None else ()):
+        tensor = _is_tensor(x)
+        if not tensor and not isinstance(x, np.ndarray):
+            raise TypeError(f"{name} must be a torch.Tensor or a numpy.ndarray, got {type(x).__name__}")
+        if tensor != _is_tensor(pred):
+            raise TypeError(f"{name} must be what pred is, a {type(pred).__name__}, got a {type(x).__name__}")
+        shape = tuple(x.shape)
+        fits = len(shape) == 4 and shape[1] == 1 if tensor else len(shape) == 2
+        if not fits or 0 in shape[-2:]:
+            rule = "(N, 1, H, W) as a tensor" if tensor else "(H, W) as a NumPy array"
+            raise ValueError(f"{name} must have shape {rule}, with at least one pixel, got {shape}")
+        if shape != tuple(pred.shape):
+            raise ValueError(f"{name} must have the shape of pred, {tuple(pred.shape)}, got {shape}")
+        if tensor and x.device != pred.device:
+            raise ValueError(f"{name} must be on the device of pred, {pred.device}, got {x.device}")
+    if trimap is not None and _dtype_name(trimap) != "uint8":
+        raise TypeError(f"trimap must be uint8, of 0, 128 and 255, got {_dtype_name(trimap)}")
+
+
+def _choose_region(region: Region | None, trimap: object, apply_trimap: bool) -> Region:
+    if region is None:
+        region = "whole" if trimap is None else "unknown"
+    check_choice("region", region, REGIONS)
+    if trimap is None and region != "whole":
+        raise ValueError(f"region {region!r} needs a trimap, got None: pass a trimap, or region='whole'")
+    if trimap is None and apply_trimap:
+        raise ValueError("apply_trimap=True needs a trimap, got None")
+    return region
+
+
+def _dtype_name(x: Any) -> str:
+    return str(x.dtype).removeprefix("torch.")
+
+
+def _matte(name: str, x: Any) -> Any:
+    """A matte as (N, H, W), uint8 or float64, its range checked."""
+    dtype = _dtype_name(x)
+    floating = dtype.startswith(("float", "bfloat"))
+    if not floating and not dtype.startswith(("int", "uint")):
+        raise TypeError(f"{name} must be floating-point in [0, 1] or uint8, got {dtype}")
+    x = _planes(x)
+    if dtype != "uint8" and len(x):
+        _check_range(name, float(x.min()), float(x.max()), floating=floating)
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x, dtype=np.float64 if floating else np.uint8)
+    return x.double() if floating else x.byte()
+
+
+def _planes(x: Any) -> Any:
+    """(N, H, W) of a matte or trimap: a tensor on a CUDA device, else a NumPy array."""
+    if isinstance(x, np.ndarray):
+        return np.ascontiguousarray(x)[None]
+    x = x.detach()[:, 0]
+    if x.is_cuda:
+        return x
+    x = x.cpu()
+    return np.ascontiguousarray((x.double() if x.is_floating_point() else x).numpy())  # NumPy has no bfloat16
+
+
+def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:
+    if low >= 0 and high <= (1 if floating else 255):
+        return
+    if math.isnan(low):
+        raise ValueError(f"{name} must lie in [0, 1], got NaN")
+    if not floating:
+        raise ValueError(f"{name} must lie in 0..255 if it holds integers, got {low:g} to {high:g}")
+    guess = "did you pass 0..255? Divide it by 255, or pass uint8" if high > 1 else "clamp it first"
+    raise ValueError(f"{name} must lie in [0, 1] if it holds floats, got {low:g} to {high:g}: {guess}")
+
+
+def _check_trimap_values(trimap: Any) -> None:
+    """Demand the three values, where the known regions are told apart.
+
+    For the unknown region other values pass: the reference asks for 128 there and nothing else.
+    """
+    from mattekit.trimap import validate  # imports torch
+
+    validate(trimap)
+
+
+def _on_unit_scale(x: Any) -> Any:
+    """float64 in [0, 1] of a checked matte of either dtype."""
+    if _dtype_name(x) == "float64":
+        return x
+    return x / 255.0 if isinstance(x, np.ndarray) else x.double() / 255
+
+
+def _as_bytes(x: Any) -> Any:
+    """uint8 of a checked matte of either dtype, rounded as NumPy and torch round: halves to even."""
+    if _dtype_name(x) == "uint8":
+        return x
+    return (x * 255).round().astype(np.uint8) if isinstance(x, np.ndarray) else (x * 255).round().byte()
+
+
+def _apply(pred: Any, trimap: Any) -> Any:
+    """`mattekit.trimap.apply` for (N, H, W)."""
+    from mattekit.trimap import apply
+
+    if isinstance(pred, np.ndarray):
+        return apply(pred, trimap)
+    return apply(pred[:, None], trimap[:, None])[:, 0]

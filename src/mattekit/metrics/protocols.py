@@ -1,0 +1,157 @@
+"""What the common benchmarks count, so that nobody has to remember it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mattekit.metrics._inputs import Matte, Region, prepare
+from mattekit.metrics.connectivity_error import Empty
+from mattekit.metrics.evaluate import Scores, score_all
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How a benchmark is evaluated. The first four fields act in :meth:`evaluate`; the others tell.
+
+    Attributes:
+        regions: What is reported, the headline first.
+        apply_trimap: The prediction is taken as 0 and 1 where the trimap is sure.
+        eight_bit: Mattes are rounded to 8 bits before they are compared, as mattes read from files are.
+        empty: Which reading of Conn's empty levels; see :func:`~mattekit.metrics.connectivity_error`.
+        trimaps: Where the trimaps come from.
+        resizing: At which size mattes are compared. :meth:`evaluate` never resizes.
+        source: The code or text that this is taken from.
+        left_open: What that source leaves open, or does differently.
+    """
+
+    regions: tuple[Region, ...]
+    apply_trimap: bool
+    eight_bit: bool
+    empty: Empty
+    trimaps: str
+    resizing: str
+    source: str
+    left_open: str
+
+    def evaluate(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> dict[Region, Scores]:
+        """The five metrics in each region of the protocol.
+
+        Args:
+            pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in
+                0..255. It must have the size at which the protocol compares.
+            alpha: Ground-truth alpha, like `pred`; the dtype may differ.
+            trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
+
+        Returns:
+            Scores by region, in the protocol's order. Without a trimap, the regions that need one are left out.
+
+        Raises:
+            TypeError: As the metrics do.
+            ValueError: As the metrics do, or if there is no trimap and every region needs one.
+
+        Source:
+            :attr:`source`.
+
+        Example:
+            >>> import numpy as np
+            >>> scores = PROTOCOLS["aim-500"].evaluate(np.full((10, 10), 0.5), np.ones((10, 10)))
+            >>> scores["whole"].mse
+            0.25
+        """
+        scores = {}
+        for region in self.regions_with(trimap=trimap is not None):
+            batch = prepare(
+                pred, alpha, trimap, region=region, apply_trimap=self.apply_trimap, eight_bit=self.eight_bit
+            )
+            scores[region] = score_all(batch, empty=self.empty, raw=False)
+        return scores
+
+    def regions_with(self, *, trimap: bool) -> tuple[Region, ...]:
+        """The regions that can be evaluated with or without a trimap; ValueError if there are none."""
+        regions: tuple[Region, ...] = self.regions if trimap else tuple(r for r in self.regions if r not in _OF_TRIMAP)
+        if not regions or (self.apply_trimap and not trimap):
+            raise ValueError(f"this protocol needs a trimap, got None: it counts {' and '.join(self.regions)}")
+        return regions
+
+
+_OF_TRIMAP = ("unknown", "foreground", "background")
+
+_AIM_LEFT_OPEN = (
+    "The authors' scripts compare unrounded predictions with 8-bit ground truth, and their Grad is another one (a "
+    "Gaussian of radius 6, reflected borders, no stretching of the range, a tenth instead of a thousandth): only SAD, "
+    "MSE, MAD and, to about 1 %, Conn compare with their tables. For the unknown region they take the prediction as 0 "
+    "and 1 where the trimap is sure, which changes nothing there but for Grad and Conn, which they do not report there."
+)
+
+PROTOCOLS: dict[str, Protocol] = {
+    "composition-1k": Protocol(
+        regions=("unknown",),
+        apply_trimap=True,
+        eight_bit=True,
+        empty="exclude",
+        trimaps="come with the test set",
+        resizing="the ground truth's size",
+        source="Xu et al., Deep Image Matting, CVPR 2017; its MATLAB evaluation code as in GCA-Matting",
+        left_open=(
+            "The code leaves to the caller whether predictions are overwritten in the known regions, and whether they "
+            "were rounded or truncated to 8 bits. Papers on trimap-free networks, PP-Matting among them, do not say "
+            "whether they count the unknown region or the whole image."
+        ),
+    ),
+    "distinctions-646": Protocol(
+        regions=("unknown", "whole"),
+        apply_trimap=False,
+        eight_bit=True,
+        empty="exclude",
+        trimaps="the test set has none; followers make them from the ground truth (ViTMatte: random sizes, 1 to 30)",
+        resizing="the ground truth's size",
+        source="Qiao et al., HAttMatting, CVPR 2020",
+        left_open=(
+            "The paper does not say which pixels count, and asked for it the authors did not publish their evaluation. "
+            "Numbers of different papers compare only if they used the same trimaps."
+        ),
+    ),
+    "aim-500": Protocol(
+        regions=("whole", "unknown", "foreground", "background"),
+        apply_trimap=False,
+        eight_bit=False,
+        empty="skip",
+        trimaps="come with the test set",
+        resizing="the ground truth's size; the network's output is resized to it before anything else",
+        source="Li et al., Deep Automatic Natural Image Matting, IJCAI 2021; core/evaluate.py of JizhiziLi/AIM",
+        left_open=_AIM_LEFT_OPEN,
+    ),
+    "p3m-500": Protocol(
+        regions=("whole", "unknown", "foreground", "background"),
+        apply_trimap=False,
+        eight_bit=False,
+        empty="skip",
+        trimaps="come with the test sets",
+        resizing="the ground truth's size; the network's output is resized to it before anything else",
+        source="Li et al., Privacy-Preserving Portrait Matting, ACM MM 2021; evaluation code of the AIM family",
+        left_open=_AIM_LEFT_OPEN,
+    ),
+    "am-2k": Protocol(
+        regions=("whole", "unknown", "foreground", "background"),
+        apply_trimap=False,
+        eight_bit=False,
+        empty="skip",
+        trimaps="come with the test set",
+        resizing="the ground truth's size; the network's output is resized to it before anything else",
+        source="Li et al., Bridging Composite and Real, IJCV 2022; core/evaluate.py of JizhiziLi/GFM",
+        left_open=_AIM_LEFT_OPEN,
+    ),
+    "ppm-aim-195": Protocol(
+        regions=("whole",),
+        apply_trimap=False,
+        eight_bit=True,
+        empty="exclude",
+        trimaps="none",
+        resizing="the photo's size; PaddleSeg brings the network's output back to it, bilinearly",
+        source="PaddleSeg, Matting/ppmatting/core/val.py and metrics/metric.py: PPM-100 and the 95 people of AIM-500",
+        left_open=(
+            "PaddleSeg's reading of it, not a paper's. It breaks ties in Conn row by row. For networks that want a "
+            "trimap its tables count the unknown region of one made by 25 pixels of dilation."
+        ),
+    ),
+}

@@ -1,0 +1,114 @@
+"""PP-Matting: the network of Figure 2, put together from its parts."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mattekit._checks import check_floating, check_nchw
+from mattekit.encoders import Encoder
+
+
+class PPMattingOutput(NamedTuple):
+    """What PP-Matting returns, in training as in evaluation.
+
+    Attributes:
+        alpha: The matte, (N, 1, H, W), in [0, 1]: the fusion of the other two.
+        detail: The detail map, (N, 1, H, W), in [0, 1]; it means something in the transition region.
+        semantic_logits: (N, 3, H, W); class 0 foreground, 1 transition, 2 background.
+    """
+
+    alpha: Tensor
+    detail: Tensor
+    semantic_logits: Tensor
+
+
+class PPMatting(nn.Module):
+    """PP-Matting, composed of an encoder, the two branches it feeds, and the fusion of their results.
+
+    Takes an image, (N, 3, H, W) RGB in [0, 1] with sides from 32 up, and returns a `PPMattingOutput` of its size. The
+    maps are float32 under autocast too.
+
+    Args:
+        encoder: An `Encoder`: its first two features feed the detail branch, its last the context branch.
+        context: Takes the encoder's last feature and a size; returns semantic logits and guidance features.
+        detail: Takes the encoder's first two features, the guidance and a size; returns the logits of the detail map.
+        fusion: Takes semantic logits and the detail map; returns alpha.
+        mean: Subtracted from each channel of the image.
+        std: What each channel is divided by after that.
+
+    Attributes:
+        max_short_side: The limit of a photo's short side that the weights were trained for, in pixels, which
+            `mattekit.inference.predict` keeps; None where nothing is known. Set with published weights.
+        recipe: The names from which `pp_matting` made the network, for `mattekit.checkpoints.save`; None where it was
+            composed by hand.
+
+    Source:
+        Section 3.1, Figure 2; mean and std from PaddleSeg.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.blocks import HighResolutionDetailBranch, ReplaceFusion, SemanticContextBranch
+        >>> from mattekit.encoders import hrnet_w18_small_v1
+        >>> from mattekit.models import PPMatting
+        >>> encoder = hrnet_w18_small_v1()
+        >>> context = SemanticContextBranch(encoder.channels[-1])
+        >>> detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels)
+        >>> model = PPMatting(encoder, context, detail, ReplaceFusion()).eval()
+        >>> model(torch.rand(1, 3, 64, 96)).alpha.shape
+        torch.Size([1, 1, 64, 96])
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        context: nn.Module,
+        detail: nn.Module,
+        fusion: nn.Module,
+        *,
+        mean: Sequence[float] = (0.5, 0.5, 0.5),
+        std: Sequence[float] = (0.5, 0.5, 0.5),
+    ) -> None:
+        super().__init__()
+        if not isinstance(encoder, nn.Module):
+            raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
+        if not isinstance(encoder, Encoder):
+            raise TypeError(f"encoder must have channels and strides, which {type(encoder).__name__} lacks")
+        self.encoder = encoder
+        self.context = context
+        self.detail = detail
+        self.fusion = fusion
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.max_short_side: int | None = None
+        self.recipe: dict[str, Any] | None = None
+
+    def forward(self, image: Tensor) -> PPMattingOutput:
+        """Return alpha, detail map and semantic logits of an image, (N, 3, H, W) in [0, 1]."""
+        _check_image(image)
+        size = image.shape[-2:]
+        features = self.encoder(self.normalise(image))
+        semantic_logits, guidance = self.context(features[-1], size)
+        detail_logits = self.detail(features[:2], guidance, size)
+        semantic_logits, detail = _full_precision(semantic_logits), _full_precision(detail_logits).sigmoid()
+        return PPMattingOutput(self.fusion(semantic_logits, detail), detail, semantic_logits)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Return (image - mean) / std."""
+        return (image - self.mean) / self.std
+
+
+def _check_image(image: Tensor) -> None:
+    if torch.compiler.is_compiling():  # a rule on a traced side would forbid the exported network smaller ones
+        return
+    check_nchw("image", image, 3)
+    check_floating("image", image)
+    if min(image.shape[-2:]) < 32:
+        raise ValueError(f"image must have sides from 32 up, got {tuple(image.shape)}")
+
+
+def _full_precision(x: Tensor) -> Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
+
+
+def test_replace_agrees_with_a_loop():
+    logits, detail = torch.randn(2, 3, 5, 7), torch.rand(2, 1, 5, 7)
+    alpha = ReplaceFusion()(logits, detail)
+    for n in range(2):
+        for y in range(5):
+            for x in range(7):
+                foreground, transition, background = logits[n, :, y, x].tolist()
+                likeliest = max(foreground, transition, background)
+                expected = {foreground: 1.0, transition: detail[n, 0, y, x].item(), background: 0.0}[likeliest]
+                assert alpha[n, 0, y, x].item() == expected
+
+
+def test_replace_hands_gradients_to_the_transition_alone():
+    logits, detail = torch.randn(2, 3, 5, 7).requires_grad_(), torch.rand(2, 1, 5, 7).requires_grad_()
+    ReplaceFusion()(logits, detail).sum().backward()
+    assert logits.grad is None
+    assert detail.grad.equal((logits.argmax(1, keepdim=True) == 1).float())
+
+
+def test_conv_is_a_pointwise_convolution_of_both_maps():
+    fusion = ConvFusion()
+    torch.nn.init.normal_(fusion.conv.weight)
+    logits, detail = torch.randn(2, 3, 5, 7), torch.rand(2, 1, 5, 7)
+    maps = torch.cat([detail, logits.softmax(1)], 1)
+    expected = (torch.einsum("oi,nihw->nohw", fusion.conv.weight[:, :, 0, 0], maps) + fusion.conv.bias).sigmoid()
+    torch.testing.assert_close(fusion(logits, detail), expected)
+
+
+def test_conv_starts_near_replacement():
+    sure = 20 * torch.eye(3).view(1, 3, 1, 3)
+    alpha = ConvFusion()(sure, torch.full((1, 1, 1, 3), 0.5)).flatten().tolist()
+    assert alpha[0] > 0.95
+    assert alpha[1] == pytest.approx(0.5)
+    assert alpha[2] < 0.05
+
+
+def test_detail_leaves_the_semantic_map_aside():
+    detail = torch.rand(2, 1, 5, 7)
+    assert DetailFusion()(torch.randn(2, 3, 5, 7), detail) is detail
+
+
+@pytest.mark.parametrize("fusion", [ReplaceFusion(), ConvFusion(), DetailFusion()])
+def test_bad_shapes(fusion):
+    with pytest.raises(ValueError, match=r"detail must have the height and width of semantic_logits, \(4, 4\), got"):
+        fusion(torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 5))
+    with pytest.raises(ValueError, match=r"semantic_logits must have shape \(N, 3, H, W\), got \(1, 2, 4, 4\)"):
+        fusion(torch.rand(1, 2, 4, 4), torch.rand(1, 1, 4, 4))

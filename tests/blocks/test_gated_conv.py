@@ -1,0 +1,40 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mattekit.blocks import GatedConv
+
+
+def randomised(module):
+    for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+        if tensor.is_floating_point():
+            nn.init.uniform_(tensor, 0.5, 1.5) if name.endswith("running_var") else nn.init.normal_(tensor, 0, 0.5)
+    return module
+
+
+def test_is_equations_2_and_3():
+    gate = randomised(GatedConv(3, guidance_channels=5)).double().eval()
+    d, s = torch.randn(2, 3, 8, 12, dtype=torch.double), torch.randn(2, 5, 4, 6, dtype=torch.double)
+
+    def normalise(x, bn):
+        mean, var, weight, bias = (t.view(1, -1, 1, 1) for t in (bn.running_mean, bn.running_var, bn.weight, bn.bias))
+        return (x - mean) / (var + 1e-5).sqrt() * weight + bias
+
+    def pointwise(x, conv):
+        out = torch.einsum("oi,nihw->nohw", conv.weight[:, :, 0, 0], x)
+        return out if conv.bias is None else out + conv.bias.view(1, -1, 1, 1)
+
+    projected = F.interpolate(pointwise(s, gate.project), size=(8, 12), mode="bilinear", align_corners=False)
+    bn, inner, _, outer, bn_out, _ = gate.gate
+    c = normalise(pointwise(pointwise(normalise(torch.cat([d, projected], 1), bn), inner).relu(), outer), bn_out)
+    g = 1 / (1 + torch.exp(-c))  # equation 2
+    expected = pointwise(d * g + d, gate.weight)  # equation 3
+    torch.testing.assert_close(gate(d, s), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_bad_channels():
+    with pytest.raises(ValueError, match=r"guidance must have shape \(N, 5, H, W\), got \(1, 4, 4, 4\)"):
+        GatedConv(3, 5)(torch.rand(1, 3, 8, 8), torch.rand(1, 4, 4, 4))
+    with pytest.raises(ValueError, match=r"detail must have shape \(N, 3, H, W\)"):
+        GatedConv(3, 5)(torch.rand(1, 2, 8, 8), torch.rand(1, 5, 4, 4))

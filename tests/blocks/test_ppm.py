@@ -1,0 +1,47 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mattekit.blocks import PyramidPooling
+from mattekit.blocks.ppm import grid_average
+
+sides = st.integers(1, 40)
+
+
+@given(height=sides, width=sides, cells=st.integers(1, 7))
+def test_grid_average_is_adaptive_pooling(height, width, cells):
+    x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(height * 41 + width))
+    torch.testing.assert_close(grid_average(x, cells), F.adaptive_avg_pool2d(x, cells), rtol=0, atol=1e-6)
+
+
+def test_half_precision_is_summed_in_full():
+    x = torch.rand(1, 2, 64, 64).half()
+    expected = F.adaptive_avg_pool2d(x.float(), 3).half()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(grid_average(x, 3), expected, rtol=2**-10, atol=0)  # one rounding to float16
+
+
+def test_batch_of_one_cannot_train():
+    pooling = PyramidPooling(8, 16)
+    with pytest.raises(ValueError, match="a batch of one image cannot train PyramidPooling"):
+        pooling(torch.rand(1, 8, 4, 4))
+    assert pooling.eval()(torch.rand(1, 8, 4, 4)).shape == (1, 16, 4, 4)
+    assert PyramidPooling(8, 16, bins=(2, 4))(torch.rand(1, 8, 4, 4)).shape == (1, 16, 4, 4)
+
+
+@pytest.mark.filterwarnings("ignore:.*treespec:FutureWarning")  # torch's exporter warns of its own use of copyreg
+def test_onnx_is_right_at_sizes_not_traced(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    pooling = PyramidPooling(4, 8).eval()
+    n, h, w = (torch.export.Dim(name, min=2, max=64) for name in "nhw")
+    program = torch.onnx.export(
+        pooling, (torch.rand(2, 4, 8, 12),), dynamo=True, dynamic_shapes=({0: n, 2: h, 3: w},), verbose=False
+    )
+    program.save(tmp_path / "ppm.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "ppm.onnx")
+    for size in [(8, 12), (5, 7), (16, 31), (3, 3)]:
+        x = torch.rand(2, 4, *size)
+        (actual,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+        torch.testing.assert_close(torch.from_numpy(actual), pooling(x), rtol=1e-5, atol=1e-5)

@@ -1,0 +1,113 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mattekit import encoders
+from mattekit.encoders import Encoder, HRNet
+
+OFFICIAL = json.loads(
+    gzip.decompress((Path(__file__).parent.parent / "data/hrnet/official_names.json.gz").read_bytes())
+)
+FAMILY = [name for name in encoders.__all__ if name.startswith("hrnet_")]
+
+
+def tiny(**options):
+    return HRNet((4, 8, 12, 16), modules=(1, 1, 2, 1), blocks=(1, 1, 1, 1), stage1_width=4, **options)
+
+
+def shapes(module):
+    return {name: list(t.shape) for name, t in module.state_dict().items() if not name.endswith("num_batches_tracked")}
+
+
+def test_the_family_is_whole():
+    assert sorted(OFFICIAL) == sorted(FAMILY)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+def test_official_names_and_shapes(name, padding):
+    with torch.device("meta"):
+        encoder = getattr(encoders, name)(padding=padding)
+    assert shapes(encoder) == OFFICIAL[name]
+
+
+@pytest.mark.parametrize("name", FAMILY)
+@pytest.mark.parametrize("upsampling", ["nearest"])
+def test_agrees_with_timm(name, upsampling):
+    timm = pytest.importorskip(
+        "timm", reason="timm, and a torchvision that fits torch, are not installed", exc_type=Exception
+    )
+    theirs = timm.create_model("hrnet_w18_small" if name == "hrnet_w18_small_v1" else name).eval()
+    for buffer_name, buffer in theirs.named_buffers():
+        if buffer_name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        elif buffer_name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+    ours = getattr(encoders, name)(padding="symmetric", upsampling=upsampling).eval()
+    ours.load_state_dict({key: value for key, value in theirs.state_dict().items() if key in ours.state_dict()})
+    image = torch.rand(1, 3, 96, 128) * 2 - 1
+    with torch.inference_mode():
+        stem = theirs.act1(theirs.bn1(theirs.conv1(image)))
+        expected = [stem, *theirs.stages(theirs.act2(theirs.bn2(theirs.conv2(stem))))]
+        for feature, reference in zip(ours(image), expected, strict=True):
+            # other orders of the sums in the exchange: a few float32 roundings over some 100 layers
+            torch.testing.assert_close(feature, reference, rtol=0, atol=1e-5 * float(reference.abs().max()))
+
+
+def test_is_an_encoder():
+    encoder = tiny()
+    assert isinstance(encoder, Encoder)
+    assert encoder.channels == (64, 4, 8, 12, 16)
+    assert encoder.strides == (2, 4, 8, 16, 32)
+
+
+@pytest.mark.parametrize("padding", ["same", "symmetric"])
+@pytest.mark.parametrize("size", [(64, 96), (32, 32), (33, 47), (45, 100)])
+def test_sides_are_rounded_up(padding, size):
+    features = tiny(padding=padding).eval()(torch.rand(1, 3, *size))
+    for feature, channels, stride in zip(features, (64, 4, 8, 12, 16), (2, 4, 8, 16, 32), strict=True):
+        assert feature.shape == (1, channels, -(-size[0] // stride), -(-size[1] // stride))
+
+
+def strided_convolution(padding, x):
+    """The stem's first convolution with all weights one: it counts the pixels that each tap sum sees."""
+    conv = tiny(padding=padding).conv1
+    nn.init.ones_(conv.weight)
+    return conv(x)[0, 0]
+
+
+def test_same_padding_is_tensorflows():
+    # even side 4: windows start at 0 and 2, the second meets one row of padding; odd side 5: at -1, 1, 3
+    seen = strided_convolution("same", torch.ones(1, 3, 4, 5)) / 3
+    assert seen.tolist() == [[6, 9, 6], [4, 6, 4]]
+
+
+def test_symmetric_padding_is_the_official():
+    seen = strided_convolution("symmetric", torch.ones(1, 3, 4, 5)) / 3
+    assert seen.tolist() == [[4, 6, 4], [6, 9, 6]]
+
+
+def test_upsampling_changes_no_weights():
+    assert shapes(tiny(upsampling="nearest")) == shapes(tiny())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"padding": "valid"}, "padding must be one of 'same', 'symmetric', got 'valid'"),
+        ({"upsampling": "cubic"}, "upsampling must be one of 'bilinear', 'nearest', got 'cubic'"),
+        ({"widths": (1, 2, 3)}, r"widths must have four numbers, got \(1, 2, 3\)"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        HRNet(**options)
+
+
+def test_bad_image():
+    with pytest.raises(ValueError, match=r"image must have shape \(N, 3, H, W\), got \(1, 4, 64, 64\)"):
+        tiny()(torch.rand(1, 4, 64, 64))

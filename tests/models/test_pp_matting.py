@@ -1,0 +1,224 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mattekit.blocks import (
+    HighResolutionDetailBranch,
+    PyramidPooling,
+    ReplaceFusion,
+    SemanticContextBranch,
+)
+from mattekit.encoders import HRNet
+from mattekit.models import PPMatting, PPMattingOutput, pp_matting
+from oracles import seeded
+
+
+def small(**options):
+    """Every part of PP-Matting, each a few channels wide."""
+    encoder = HRNet((4, 6, 8, 10), modules=(1, 1, 1, 1), blocks=(1, 1, 1, 1), stage1_width=4)
+    widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
+    context = SemanticContextBranch(10, pooling=PyramidPooling(10, 9), widths=widths)
+    detail = HighResolutionDetailBranch((64, 4), context.guidance_channels, widths=(8, 6, 5, 4))
+    return PPMatting(encoder, context, detail, ReplaceFusion(), **options)
+
+
+def trained_looking(model):
+    """Random weights that keep activations and logits of ordinary size in evaluation mode."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.3, 0.6)
+            nn.init.normal_(module.bias, 0, 0.1)
+    return model.eval()
+
+
+@pytest.mark.parametrize(("encoder", "count"), [("hrnet_w18", 24_503_954), ("hrnet_w48", 86_197_934)])
+def test_trainable_parameters(encoder, count):
+    with torch.device("meta"):
+        model = pp_matting(encoder)
+    assert sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad) == count
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return np.load(seeded.PADDLESEG / "hrnet_w18_64x96.npz")
+
+
+@pytest.fixture(scope="module")
+def seeded_w18(tmp_path_factory):
+    path = seeded.write_pdparams(tmp_path_factory.mktemp("weights") / "w18.pdparams", "hrnet_w18")
+    return pp_matting("hrnet_w18", weights=path).eval()
+
+
+def image_of(reference):
+    return torch.from_numpy(reference["input"]) * 0.5 + 0.5
+
+
+def test_output_is_the_references(seeded_w18, reference):
+    with torch.inference_mode():
+        alpha, detail, logits = (part.numpy() for part in seeded_w18(image_of(reference)))
+    probabilities = torch.from_numpy(logits).softmax(1).numpy()
+    np.testing.assert_allclose(probabilities, reference["semantic"], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(detail, reference["detail"], rtol=0, atol=1e-4)
+    assert (abs(alpha - reference["alpha"]) > 1e-3).mean() <= 0.001  # ties of the argmax
+
+
+def test_every_layer_is_the_references(seeded_w18, reference):
+    with torch.inference_mode():
+        features = seeded_w18.encoder(seeded_w18.normalise(image_of(reference)))
+        pooled = seeded_w18.context.pooling(features[-1])
+        context = seeded_w18.context(features[-1])
+        detail_logits = seeded_w18.detail(features[:2], context.guidance, (64, 96))
+    named = {f"encoder_{index}": feature for index, feature in enumerate(features)}
+    named |= {f"context_block_{index + 1}": block for index, block in enumerate(context.guidance)}
+    named |= {"pyramid_pooling": pooled, "semantic_logits": context.semantic_logits, "detail_logits": detail_logits}
+    for name, layer in named.items():
+        expected = reference[name]
+        # another framework's sums, float32, up to some 150 layers deep
+        np.testing.assert_allclose(layer.numpy(), expected, rtol=0, atol=1e-5 * abs(expected).max(), err_msg=name)
+
+
+def test_forward_returns_the_same_in_training():
+    model = small()
+    image = torch.rand(2, 3, 64, 64)
+    for mode in (True, False):
+        output = model.train(mode)(image)
+        assert isinstance(output, PPMattingOutput)
+        assert [tuple(part.shape[1:]) for part in output] == [(1, 64, 64), (1, 64, 64), (3, 64, 64)]
+
+
+def test_every_parameter_learns():
+    """But for the encoder's last exchange to its branches at 1/8 and 1/16, which nothing reads."""
+    model = small()
+    output = model(torch.rand(2, 3, 64, 64))
+    (output.detail.sum() + output.semantic_logits.square().sum()).backward()
+    idle = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    unread = ("encoder.stage4.0.fuse_layers.1.", "encoder.stage4.0.fuse_layers.2.")
+    assert idle == {name for name, _ in model.named_parameters() if name.startswith(unread)}
+
+
+def test_a_batch_of_one_says_why_it_cannot_train():
+    with pytest.raises(ValueError, match="a batch of one image cannot train PyramidPooling"):
+        small()(torch.rand(1, 3, 64, 64))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 96), (70, 101)])
+def test_any_size(size):
+    output = small().eval()(torch.rand(1, 3, *size))
+    assert output.alpha.shape == (1, 1, *size)
+
+
+def test_normalises_inside():
+    model = small(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).eval()
+    seen = []
+    model.encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    image = torch.rand(1, 3, 32, 32)
+    model(image)
+    expected = (image - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)
+    torch.testing.assert_close(seen[0], expected)
+
+
+def test_input_is_not_written_to():
+    image = torch.rand(2, 3, 64, 64)
+    before = image.clone()
+    small()(image)
+    assert image.equal(before)
+
+
+def test_images_of_a_batch_do_not_meet():
+    model = trained_looking(small())
+    images = torch.rand(3, 3, 64, 96)
+    together = model(images).detail
+    for index in range(3):
+        torch.testing.assert_close(model(images[index : index + 1]).detail[0], together[index], rtol=0, atol=1e-5)
+
+
+def test_channels_last_agrees():
+    model = trained_looking(small())
+    image = torch.rand(2, 3, 64, 96)
+    expected = model(image)
+    actual = model.to(memory_format=torch.channels_last)(image.contiguous(memory_format=torch.channels_last))
+    torch.testing.assert_close(actual.detail, expected.detail, rtol=0, atol=1e-5)
+    torch.testing.assert_close(actual.semantic_logits, expected.semantic_logits, rtol=1e-4, atol=1e-4)
+
+
+def test_autocast_gives_full_precision_maps():
+    model = trained_looking(small())
+    image = torch.rand(2, 3, 64, 96)
+    expected = model(image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(image)
+    assert {part.dtype for part in output} == {torch.float32}
+    # bfloat16 rounds each of some 40 layers to 2^-9 of its size
+    torch.testing.assert_close(output.detail, expected.detail, rtol=0, atol=0.05)
+
+
+def test_double_precision():
+    model = trained_looking(small()).double()
+    assert {part.dtype for part in model(torch.rand(1, 3, 32, 32, dtype=torch.double))} == {torch.double}
+
+
+def test_compiles_without_a_graph_break():
+    model = trained_looking(small())
+    compiled = torch.compile(model, fullgraph=True, backend="eager", dynamic=True)
+    for size in [(2, 3, 64, 96), (1, 3, 33, 47), (3, 3, 96, 64)]:
+        image = torch.rand(size)
+        torch.testing.assert_close(compiled(image), model(image))
+
+
+def test_training_compiles_without_a_graph_break():
+    model = small()
+    output = torch.compile(model, fullgraph=True, backend="eager")(torch.rand(2, 3, 64, 64))
+    output.detail.mean().backward()
+    assert model.encoder.conv1.weight.grad is not None
+
+
+@pytest.mark.parametrize("sides", ["named", "multiples", "auto"])
+def test_export_is_right_at_sizes_not_traced(sides):
+    Dim = torch.export.Dim
+    height, width = {
+        "named": (Dim("height", min=33, max=2048), Dim("width", min=33, max=2048)),
+        "multiples": (32 * Dim("height", min=2, max=64), 32 * Dim("width", min=2, max=64)),
+        "auto": (Dim.AUTO, Dim.AUTO),
+    }[sides]
+    model = trained_looking(small())
+    exported = torch.export.export(
+        model, (torch.rand(2, 3, 64, 96),), dynamic_shapes=({0: Dim("batch"), 2: height, 3: width},)
+    ).module()
+    odd = [] if sides == "multiples" else [(2, 3, 33, 47), (1, 3, 100, 131)]
+    for size in [(1, 3, 64, 96), (3, 3, 128, 160), (2, 3, 96, 64), *odd]:
+        image = torch.rand(size)
+        torch.testing.assert_close(tuple(exported(image)), tuple(model(image)))
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (torch.rand(1, 4, 64, 64), ValueError, r"image must have shape \(N, 3, H, W\), got \(1, 4, 64, 64\)"),
+        (torch.rand(3, 64, 64), ValueError, r"image must have shape \(N, 3, H, W\), got \(3, 64, 64\)"),
+        (torch.rand(1, 3, 64, 31), ValueError, r"image must have sides from 32 up, got \(1, 3, 64, 31\)"),
+        (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), TypeError, "image must be floating-point, got torch.uint8"),
+        (np.zeros((1, 3, 64, 64)), TypeError, "image must be a torch.Tensor, got ndarray"),
+    ],
+)
+def test_bad_images(image, error, message):
+    with pytest.raises(error, match=message):
+        small()(image)
+
+
+def test_an_encoder_says_what_it_lacks():
+    parts = small()
+    with pytest.raises(TypeError, match="encoder must have channels and strides, which Conv2d lacks"):
+        PPMatting(nn.Conv2d(3, 4, 1), parts.context, parts.detail, parts.fusion)
+    with pytest.raises(TypeError, match=r"encoder must be a torch.nn.Module, got str"):
+        PPMatting("hrnet_w18", parts.context, parts.detail, parts.fusion)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_cuda_agrees_with_cpu(memory_format):
+    model = trained_looking(small())
+    image = torch.rand(2, 3, 64, 96)
+    expected = model(image)
+    actual = model.cuda().to(memory_format=memory_format)(image.cuda().to(memory_format=memory_format))
+    torch.testing.assert_close(actual.detail.cpu(), expected.detail, rtol=0, atol=1e-3)  # TF32 convolutions

@@ -1,0 +1,154 @@
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from mattekit.inference import predict
+
+
+class Output(NamedTuple):
+    alpha: Tensor
+
+
+class Brightness(nn.Module):
+    """A network whose matte is the photo's green channel; it remembers what it was given."""
+
+    def __init__(self, max_short_side=None):
+        super().__init__()
+        self.bn = nn.BatchNorm2d(1)
+        self.max_short_side = max_short_side
+        self.seen = None
+
+    def forward(self, image):
+        assert not self.training
+        self.seen = image
+        return Output(image[:, 1:2])
+
+
+def photo(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_follows_the_reference_policy():
+    """Step by step as PaddleSeg does it, with OpenCV alone."""
+    image = photo(300, 501)
+    model = Brightness()
+    alpha = predict(model, image, max_short_side=100)
+    limited = cv2.resize(image, (167, 100), interpolation=cv2.INTER_LINEAR)
+    given_to_network = cv2.resize(limited, (160, 96), interpolation=cv2.INTER_LINEAR)
+    expected = torch.from_numpy(given_to_network).permute(2, 0, 1)[None].float() / 255
+    torch.testing.assert_close(model.seen, expected)
+    back = cv2.resize(expected[0, 1].numpy(), (501, 300), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(alpha, back)
+
+
+@given(height=st.integers(1, 200), width=st.integers(1, 200), limit=st.none() | st.integers(32, 150))
+def test_any_size(height, width, limit):
+    model = Brightness()
+    alpha = predict(model, photo(height, width), max_short_side=limit)
+    assert alpha.shape == (height, width)
+    assert alpha.dtype == np.float32
+    assert 0 <= alpha.min() <= alpha.max() <= 1
+    seen = model.seen.shape[-2:]
+    assert all(side % 32 == 0 and side >= 32 for side in seen)
+    assert min(seen) <= max(limit or 200, 32)
+    if min(height, width) >= 32:
+        assert seen[0] <= height  # never enlarged
+        assert seen[1] <= width
+
+
+def test_multiples_of_32_pass_untouched():
+    image = photo(64, 96)
+    np.testing.assert_array_equal(predict(Brightness(), image), image[..., 1].astype(np.float32) / 255)
+
+
+def test_limit_comes_from_the_models_weights():
+    model = Brightness(max_short_side=64)
+    predict(model, photo(128, 256))
+    assert model.seen.shape == (1, 3, 64, 128)
+    predict(model, photo(128, 256), max_short_side=96)
+    assert model.seen.shape == (1, 3, 96, 192)
+
+
+@pytest.mark.parametrize(
+    "to_tensor", [lambda t: t, lambda t: t[None], lambda t: t.float() / 255, lambda t: t.double() / 255]
+)
+def test_tensors_give_what_arrays_give(to_tensor):
+    image = photo(64, 96)
+    tensor = to_tensor(torch.from_numpy(image).permute(2, 0, 1))
+    np.testing.assert_allclose(predict(Brightness(), tensor), predict(Brightness(), image), rtol=0, atol=1e-7)
+
+
+def test_leaves_model_and_photo_as_they_were():
+    image, model = photo(70, 101), Brightness().train()
+    before = image.copy()
+    predict(model, image)
+    assert model.training
+    np.testing.assert_array_equal(image, before)
+    with pytest.raises(RuntimeError, match="deliberate"):
+        predict(Failing().train(), image)
+
+
+class Failing(Brightness):
+    def forward(self, image):
+        raise RuntimeError("deliberate")
+
+
+def test_mode_is_restored_after_an_error():
+    model = Failing().train()
+    with pytest.raises(RuntimeError, match="deliberate"):
+        predict(model, photo(64, 64))
+    assert model.training
+
+
+def test_runs_in_the_models_precision():
+    model = Brightness().double()
+    predict(model, photo(64, 64))
+    assert model.seen.dtype == torch.double
+
+
+def test_non_contiguous_arrays():
+    image = photo(96, 128)
+    np.testing.assert_array_equal(predict(Brightness(), image[:, ::-1]), predict(Brightness(), image)[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        ("photo.jpg", TypeError, "image must be a numpy.ndarray or a torch.Tensor, got str"),
+        (np.zeros((64, 64, 3)), TypeError, "image must be uint8 where it is an array, got float64"),
+        (np.zeros((64, 64), np.uint8), ValueError, r"image must be an array \(H, W, 3\), got \(64, 64\)"),
+        (np.zeros((64, 64, 4), np.uint8), ValueError, r"image must be an array \(H, W, 3\), got \(64, 64, 4\)"),
+        (np.zeros((0, 64, 3), np.uint8), ValueError, r"image must not be empty, got \(0, 64, 3\)"),
+        (torch.zeros(2, 3, 64, 64), ValueError, r"image must be a tensor \(3, H, W\) or \(1, 3, H, W\), got \(2, 3"),
+        (
+            torch.zeros(3, 64, 64, dtype=torch.int64),
+            TypeError,
+            "image must be floating-point or uint8, got torch.int64",
+        ),
+        (
+            torch.full((3, 64, 64), 255.0),
+            ValueError,
+            r"image must lie in \[0, 1\] .* got 255 to 255; did you pass 0..255",
+        ),
+    ],
+)
+def test_bad_images(image, error, message):
+    with pytest.raises(error, match=message):
+        predict(Brightness(), image)
+
+
+def test_bad_limit():
+    with pytest.raises(ValueError, match="max_short_side must be at least 32, got 31"):
+        predict(Brightness(), photo(64, 64), max_short_side=31)
+
+
+@pytest.mark.cuda
+def test_cuda_agrees_with_cpu():
+    image = photo(70, 101)
+    np.testing.assert_allclose(predict(Brightness().cuda(), image), predict(Brightness(), image), rtol=0, atol=1e-6)

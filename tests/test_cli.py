@@ -82,6 +82,7 @@ def test_evaluate_names_all_problems_and_computes_nothing(folders, capsys):
         (["--protocol", "composition-1k"], "this protocol needs a trimap"),
         (["--protocol", "composition"], "--protocol must be one of 'composition-1k', "),
         (["--workers", "0"], "workers must be at least 1, got 0"),
+        (["--csv", "scores.json"], "--csv and the JSON must be two files, got scores.json for both"),
     ],
 )
 def test_evaluate_refuses_what_makes_no_sense(folders, capsys, options, message):
@@ -108,6 +109,13 @@ def test_evaluate_tells_where_nothing_is_unknown(folders, capsys):
     out, err = capsys.readouterr()
     assert "nan" in out
     assert "no pixel is unknown, so that means are NaN, in cat" in err
+
+
+def test_evaluate_prints_what_it_cannot_write(folders, capsys):
+    assert run(folders, "--csv", folders / "pred" / "ant.png" / "scores.csv") == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("3 images")
+    assert "ant.png" in err
 
 
 def test_help_names_the_protocols(capsys):

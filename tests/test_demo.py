@@ -12,7 +12,7 @@ def test_the_lemur_comes_with_the_package():
     assert alpha.shape == (440, 680)
     assert photo.dtype == alpha.dtype == np.uint8
     assert (alpha == 0).mean() > 0.5
-    assert (alpha == 255).mean() > 0.2
+    assert (alpha > 250).mean() > 0.3
 
 
 def test_the_report_states_the_networks_size():
@@ -21,7 +21,7 @@ def test_the_report_states_the_networks_size():
 
 
 def test_crops_keep_photo_matte_and_trimap_together():
-    photo, alpha = _demo.lemur()
+    _, alpha = _demo.lemur()
     marked = np.dstack([alpha] * 3)  # a photo that is its own matte
     example = _demo._example(marked, alpha)
     generator = torch.Generator().manual_seed(1)
@@ -33,7 +33,7 @@ def test_crops_keep_photo_matte_and_trimap_together():
         assert (matte[trimap == 0] < 0.1).all()
 
 
-def test_fitting_lowers_the_loss():
+def test_fitting_takes_its_steps_and_ends_in_evaluation():
     photo, alpha = _demo.lemur()
     model = _demo.small_network()
     assert _demo.fit(model, photo, alpha, steps=2) == 2
@@ -42,7 +42,7 @@ def test_fitting_lowers_the_loss():
 
 def test_fitting_ends_with_its_time():
     photo, alpha = _demo.lemur()
-    assert _demo.fit(_demo.small_network(), photo, alpha, steps=2, seconds=0) == 0
+    assert _demo.fit(_demo.small_network(), photo, alpha, steps=2, seconds=1e-9) == 0
 
 
 def test_run_writes_what_it_says(tmp_path, monkeypatch, capsys):

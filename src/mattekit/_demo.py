@@ -157,7 +157,7 @@ def _to_uint8(x: Tensor) -> np.ndarray:
 
 def _sheet(panels: Mapping[str, np.ndarray]) -> np.ndarray:
     """The panels in rows of three, a caption under each."""
-    height, width = panels["photo"].shape[:2]
+    height, width = next(iter(panels.values())).shape[:2]
     caption, gap, columns = 40, 12, 3
     rows = -(-len(panels) // columns)
     sheet = Image.new(

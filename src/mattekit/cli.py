@@ -142,9 +142,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mattekit._checks import check_choice
     from mattekit.metrics import PROTOCOLS, FolderError, evaluate_folders
 
+    json_path = args.json or (args.csv and args.csv.with_suffix(".json"))
     try:
         if args.protocol is not None:
             check_choice("--protocol", args.protocol, PROTOCOLS)
+        if args.csv and args.csv == json_path:
+            raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
         scores = evaluate_folders(
             args.pred_dir,
             args.alpha_dir,
@@ -161,10 +164,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         print(f"mattekit evaluate: {error}", file=sys.stderr)
         return 2
     _print_scores(scores)
-    if args.csv:
-        scores.write_csv(args.csv)
-    if args.csv or args.json:
-        scores.write_json(args.json or args.csv.with_suffix(".json"))
+    try:
+        if args.csv:
+            scores.write_csv(args.csv)
+        if json_path:
+            scores.write_json(json_path)
+    except OSError as error:
+        print(f"mattekit evaluate: {error}", file=sys.stderr)
+        return 1
     return 1 if scores.failures else 0
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_floating, check_nchw
+from mattekit._checks import check_floating, check_nchw, check_positive
 
 __all__ = ["Checkerboard", "composite"]
 
@@ -35,8 +35,7 @@ class Checkerboard:
     dark: Colour = (0.8, 0.8, 0.8)
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size must be at least 1, got {self.size}")
+        check_positive("size", self.size)
 
     def image(
         self, height: int, width: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32

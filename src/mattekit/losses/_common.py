@@ -69,7 +69,8 @@ def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor
         return total
     if area is None:
         return total / max(loss.numel(), 1)
-    return total / torch.where(area > 0, area, 1)
+    # an area too small to divide by counts as empty: total / inf is 0, and so is its slope
+    return total / torch.where(area >= torch.finfo(loss.dtype).tiny, area, torch.inf)
 
 
 def stencil(
@@ -81,12 +82,11 @@ def stencil(
     backward pass is deterministic on every device.
     """
     size, radius = x.shape[dim], len(taps) // 2
-    if border == "reflect" and size > radius:
-        before = x.narrow(dim, 1, radius).flip(dim)
-        after = x.narrow(dim, size - 1 - radius, radius).flip(dim)
+    if border == "reflect":
+        before = torch.cat([x.narrow(dim, _reflected(i, size), 1) for i in range(-radius, 0)], dim)
+        after = torch.cat([x.narrow(dim, _reflected(i, size), 1) for i in range(size, size + radius)], dim)
     else:
-        copies = [-1] * x.ndim
-        copies[dim] = radius
+        copies = [radius if d == dim else -1 for d in range(x.ndim)]
         before, after = x.narrow(dim, 0, 1).expand(copies), x.narrow(dim, size - 1, 1).expand(copies)
     padded = torch.cat([before, x, after], dim)
     result = padded.narrow(dim, 0, size) * taps[0]
@@ -94,3 +94,9 @@ def stencil(
         if tap:
             result = result.add(padded.narrow(dim, offset, size), alpha=tap)
     return result
+
+
+def _reflected(i: int, size: int) -> int:
+    """Which of ``size`` samples an index beyond them sees: back and forth, without repeating the outermost."""
+    period = max(2 * (size - 1), 1)
+    return min(i % period, -i % period)

@@ -21,7 +21,9 @@ BAD_FORMS = [
 
 
 @pytest.mark.parametrize(("trimap", "error", "message"), BAD_FORMS)
-@pytest.mark.parametrize("function", [tm.validate, tm.unknown_mask, lambda t: tm.apply(t, t)])
+@pytest.mark.parametrize(
+    "function", [tm.validate, tm.unknown_mask, tm.to_classes, tm.to_one_hot, tm.distance_maps, lambda t: tm.apply(t, t)]
+)
 def test_form_is_checked(function, trimap, error, message):
     with pytest.raises(error, match=re.escape(message)):
         function(trimap)
@@ -143,16 +145,3 @@ def test_apply_lets_gradients_through_the_unknown_region_only():
 def test_apply_checks_the_matte(pred, error, message):
     with pytest.raises(error, match=re.escape(message)):
         tm.apply(pred, torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
-
-
-# ---- to_classes
-
-
-@given(trimaps())
-def test_to_classes(trimap):
-    classes = tm.to_classes(trimap)
-    assert classes.dtype == torch.int64
-    assert classes.flatten().tolist() == [{255: 0, 128: 1, 0: 2}[value] for value in trimap.flatten().tolist()]
-    assert classes.shape == trimap.shape
-    assert np.array_equal(tm.to_classes(trimap[:, 0].numpy()), classes[:, 0].numpy())
-    assert tm.to_classes(trimap[0, 0].numpy()).dtype == np.int64

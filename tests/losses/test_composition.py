@@ -1,0 +1,59 @@
+import re
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mattekit.losses import composition_loss
+from mattekit.testing import images, matte_pairs, shapes
+from oracles import losses as oracles
+
+
+@given(st.data(), shapes(max_side=6))
+def test_agrees_with_the_loop(data, shape):
+    pred, alpha = data.draw(matte_pairs(shape=shape, dtype=torch.float64))
+    foreground, background = (data.draw(images(shape=shape, dtype=torch.float64)) for _ in range(2))
+    expected = oracles.composition(*(x.numpy() for x in (pred, alpha, foreground, background)), 1e-6)
+    found = composition_loss(pred, alpha, foreground, background, reduction="none")
+    # the loop composes with rounding of 1e-16, which the root of d² + 1e-12 turns into at most as much
+    torch.testing.assert_close(found, torch.from_numpy(expected), rtol=0, atol=1e-15)
+
+
+@given(st.data(), shapes())
+def test_it_is_the_alpha_error_times_the_contrast(data, shape):
+    pred, alpha = data.draw(matte_pairs(shape=shape, dtype=torch.float64))
+    foreground, background = (data.draw(images(shape=shape, dtype=torch.float64)) for _ in range(2))
+    found = composition_loss(pred, alpha, foreground, background, eps=1e-9, reduction="none")
+    expected = (pred - alpha).abs() * (foreground - background).abs()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1.1e-9)  # eps, at most
+
+
+def test_the_mean_is_over_pixels_and_channels():
+    pred, alpha = torch.ones(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+    foreground = torch.tensor([0.3, 0.6, 0.9]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    background = torch.zeros(1, 3, 2, 2)
+    assert composition_loss(pred, alpha, foreground, background).item() == pytest.approx(0.6)
+    mask = torch.tensor([[True, False], [False, False]])[None, None]
+    assert composition_loss(pred, alpha, foreground, background, mask).item() == pytest.approx(0.6)
+    assert composition_loss(pred, alpha, foreground, background, mask, reduction="sum").item() == pytest.approx(1.8)
+
+
+def test_one_background_serves_the_batch():
+    pred, alpha = torch.rand(3, 1, 2, 2), torch.rand(3, 1, 2, 2)
+    foreground, background = torch.rand(3, 3, 2, 2), torch.rand(1, 3, 2, 2)
+    expected = composition_loss(pred, alpha, foreground, background.expand(3, 3, 2, 2))
+    assert composition_loss(pred, alpha, foreground, background) == expected
+
+
+@pytest.mark.parametrize(
+    ("foreground", "error", "message"),
+    [
+        (torch.rand(1, 1, 2, 2), ValueError, "foreground must have shape (N, 3, H, W), got (1, 1, 2, 2)"),
+        (torch.ones(1, 3, 2, 2, dtype=torch.uint8), TypeError, "foreground must be floating-point, got torch.uint8"),
+        (torch.rand(1, 3, 2, 3), ValueError, "must fit foreground, (1, 3, 2, 3), got (1, 1, 2, 2)"),
+    ],
+)
+def test_images_are_checked(foreground, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        composition_loss(torch.rand(1, 1, 2, 2), torch.rand(1, 1, 2, 2), foreground, torch.rand(1, 3, 2, 2))

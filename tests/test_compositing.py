@@ -1,0 +1,194 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from skimage import color
+
+from mattekit.compositing import Checkerboard, composite
+from mattekit.testing import alphas, images, shapes
+
+
+@st.composite
+def layers(draw, dtype=torch.float64):
+    shape = draw(shapes())
+    foreground, background = (draw(images(shape=shape, dtype=dtype)) for _ in range(2))
+    return foreground, background, draw(alphas(shape=shape, dtype=dtype))
+
+
+@given(layers())
+def test_agrees_with_the_loop(case):
+    foreground, background, alpha = case
+    found = composite(foreground, background, alpha)
+    for n, c, y, x in np.ndindex(found.shape):
+        f, b, a = foreground[n, c, y, x].item(), background[n, c, y, x].item(), alpha[n, 0, y, x].item()
+        assert found[n, c, y, x].item() == pytest.approx(a * f + (1 - a) * b, rel=1e-14, abs=1e-300)  # roundings
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@given(st.data())
+def test_the_result_lies_between_foreground_and_background(dtype, data):
+    foreground, background, alpha = data.draw(layers(dtype))
+    found = composite(foreground, background, alpha)
+    assert (found >= torch.minimum(foreground, background)).all()
+    assert (found <= torch.maximum(foreground, background)).all()
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@given(layers())
+def test_exact_where_alpha_is_0_or_1(linear, case):
+    foreground, background, alpha = case
+    alpha = alpha.round()
+    expected = torch.where(alpha == 1, foreground, background)
+    assert composite(foreground, background, alpha, linear=linear).equal(expected)
+
+
+@given(layers())
+def test_premultiplied(case):
+    foreground, background, alpha = case
+    found = composite(foreground * alpha, background, alpha, premultiplied=True)
+    torch.testing.assert_close(found, composite(foreground, background, alpha), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@given(layers())
+def test_premultiplied_is_exact_where_alpha_is_0_or_1(linear, case):
+    foreground, background, alpha = case
+    alpha = alpha.round()
+    found = composite(foreground * alpha, background, alpha, premultiplied=True, linear=linear)
+    assert found.equal(torch.where(alpha == 1, foreground, background))
+
+
+def test_premultiplied_light_adds_up_where_alpha_is_0():
+    glow, night = torch.full((1, 3, 1, 1), 0.5), torch.full((1, 3, 1, 1), 0.5)
+    found = composite(glow, night, torch.zeros(1, 1, 1, 1), premultiplied=True, linear=True)
+    # twice the light of 0.5: 1.055·(2·0.21404)^(1/2.4) - 0.055
+    assert found.flatten().tolist() == pytest.approx([0.6859] * 3, abs=1e-4)
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_light_agrees_with_skimage(f, b, a):
+    """Greys, whose XYZ luminance is their light: skimage's rgb2xyz applies the curve, and a matrix that sums to 1."""
+
+    def light(value):
+        return color.rgb2xyz(np.full((1, 1, 3), value))[0, 0, 1]
+
+    grey = [torch.full((1, 3, 1, 1), v, dtype=torch.float64) for v in (f, b)]
+    found = composite(*grey, torch.full((1, 1, 1, 1), a, dtype=torch.float64), linear=True)
+    # the curve's two published halves meet to 1e-7 only
+    assert light(found[0, 0].item()) == pytest.approx(a * light(f) + (1 - a) * light(b), abs=1e-6)
+
+
+@given(layers(torch.float32))
+def test_light_has_finite_gradients(case):
+    foreground, background, alpha = (x.requires_grad_() for x in case)
+    composite(foreground, background, alpha, linear=True).sum().backward()
+    for x in case:
+        assert x.grad is not None
+        assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("options", [{}, {"premultiplied": True}, {"linear": True}])
+def test_gradcheck(options):
+    foreground, background = torch.rand(2, 1, 3, 2, 2, dtype=torch.float64).unbind(0)
+    alpha = torch.rand(1, 1, 2, 2, dtype=torch.float64)
+    inputs = [x.requires_grad_() for x in (foreground, background, alpha)]
+    assert torch.autograd.gradcheck(lambda *x: composite(*x, **options), inputs)
+
+
+def test_broadcasting_over_the_batch():
+    foreground, background, alpha = torch.rand(2, 3, 4, 5), torch.rand(1, 3, 4, 5), torch.rand(2, 1, 4, 5)
+    expected = torch.cat([composite(foreground[i : i + 1], background, alpha[i : i + 1]) for i in range(2)])
+    assert composite(foreground, background, alpha).equal(expected)
+    assert composite(foreground[:1], background, alpha).shape == (2, 3, 4, 5)
+    assert composite(background, foreground, alpha[:1]).shape == (2, 3, 4, 5)
+    assert composite(background, foreground[:1], alpha).shape == (2, 3, 4, 5)
+
+
+def test_a_colour():
+    foreground, alpha = torch.rand(2, 3, 4, 5), torch.rand(2, 1, 4, 5)
+    sea = torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1).expand(1, 3, 4, 5)
+    assert composite(foreground, (0.1, 0.2, 0.3), alpha).equal(composite(foreground, sea, alpha))
+
+
+def test_a_checkerboard():
+    board = Checkerboard(size=2, light=(1, 0.9, 0.8), dark=(0, 0.1, 0.2))
+    image = board.image(5, 7)
+    assert image.shape == (1, 3, 5, 7)
+    for y, x in np.ndindex(5, 7):
+        expected = board.dark if (y // 2 + x // 2) % 2 else board.light
+        assert image[0, :, y, x].tolist() == pytest.approx(expected)
+    foreground, alpha = torch.rand(2, 3, 5, 7), torch.rand(2, 1, 5, 7)
+    assert composite(foreground, board, alpha).equal(composite(foreground, image, alpha))
+
+
+def test_the_default_checkerboard():
+    image = Checkerboard().image(9, 9)[0]
+    assert image[:, 0, 0].tolist() == [1, 1, 1]
+    assert image[:, 7, 7].tolist() == [1, 1, 1]
+    assert image[:, 8, 0].tolist() == pytest.approx([0.8, 0.8, 0.8])
+    with pytest.raises(ValueError, match="size must be positive, got 0"):
+        Checkerboard(size=0)
+
+
+@pytest.mark.parametrize("background", [(0.0, 1.0, 0.0), Checkerboard()])
+def test_backgrounds_take_the_foregrounds_type(background):
+    foreground, alpha = torch.rand(1, 3, 4, 4, dtype=torch.float16), torch.rand(1, 1, 4, 4, dtype=torch.float16)
+    assert composite(foreground, background, alpha).dtype == torch.float16
+
+
+def test_types_are_promoted():
+    foreground, background = torch.rand(1, 3, 4, 4, dtype=torch.float16), torch.rand(1, 3, 4, 4)
+    found = composite(foreground, background, torch.rand(1, 1, 4, 4, dtype=torch.float64))
+    assert found.dtype == torch.float64
+
+
+def test_inputs_are_left_alone():
+    layers = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4).round()
+    copies = [x.clone() for x in layers]
+    for options in ({}, {"premultiplied": True}, {"linear": True}):
+        composite(*layers, **options)
+    assert all(x.equal(copy) for x, copy in zip(layers, copies, strict=True))
+
+
+def test_compiles_without_breaks():
+    layers = torch.rand(1, 3, 4, 4), torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4)
+    compiled = torch.compile(composite, fullgraph=True, backend="eager")
+    assert compiled(*layers).equal(composite(*layers))
+    assert compiled(layers[0], (0.0, 0.5, 1.0), layers[2]).equal(composite(layers[0], (0.0, 0.5, 1.0), layers[2]))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("background", [torch.rand(1, 3, 20, 20), (0.0, 1.0, 0.0), Checkerboard()])
+@pytest.mark.parametrize("linear", [False, True])
+def test_on_cuda(background, linear):
+    foreground, alpha = torch.rand(2, 3, 20, 20), torch.rand(2, 1, 20, 20)
+    there = background.cuda() if isinstance(background, torch.Tensor) else background
+    found = composite(foreground.cuda(), there, alpha.cuda(), linear=linear)
+    torch.testing.assert_close(found.cpu(), composite(foreground, background, alpha, linear=linear))
+
+
+F, B, A = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((F[0], B, A), ValueError, "foreground must have shape (N, 3, H, W), got (3, 4, 4)"),
+        ((F.byte(), B, A), TypeError, "foreground must be floating-point, got torch.uint8"),
+        ((F, B, F), ValueError, "alpha must have shape (N, 1, H, W), got (2, 3, 4, 4)"),
+        ((F, B, A.byte()), TypeError, "alpha must be floating-point, got torch.uint8"),
+        ((F, B, A[..., :3]), ValueError, "alpha must fit foreground, (2, 3, 4, 4), got (2, 1, 4, 3)"),
+        ((F, A, A), ValueError, "background must have shape (N, 3, H, W), got (2, 1, 4, 4)"),
+        ((F, B.byte(), A), TypeError, "background must be floating-point, got torch.uint8"),
+        ((F, B[:, :, :3], A), ValueError, "background must fit foreground, (2, 3, 4, 4), got (2, 3, 3, 4)"),
+        ((F, B.repeat(2, 1, 1, 1), A), ValueError, "background must fit foreground, (2, 3, 4, 4), got (4, 3, 4, 4)"),
+        ((F[:1], torch.cat([B, B]), A), ValueError, "background must fit alpha, (2, 1, 4, 4), got (4, 3, 4, 4)"),
+        ((F, (0.0, 1.0), A), ValueError, "a colour must be three numbers, got (0.0, 1.0)"),
+    ],
+)
+def test_arguments_are_checked(arguments, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        composite(*arguments)

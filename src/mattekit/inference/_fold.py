@@ -1,9 +1,11 @@
 """Batch normalisation folded into the convolutions beside it, in place, in modules whose forward is known."""
 
+import copy
+import itertools
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import TypeGuard
 
-import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -53,14 +55,14 @@ def _conv_then_bn(module: nn.Module) -> Iterator[tuple[str, str]]:
 def _neighbours(module: nn.Module) -> Iterator[tuple[str, str]]:
     if type(module) is nn.Sequential:
         names = [name for name, _ in module.named_children()]
-        yield from zip(names, names[1:], strict=False)
+        yield from itertools.pairwise(names)
 
 
-def _is_conv(module: nn.Module) -> bool:
+def _is_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     return type(module) in (nn.Conv2d, _SameConv2d) and not has_hooks(module)
 
 
-def _is_fixed_bn(module: nn.Module) -> bool:
+def _is_fixed_bn(module: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
     return type(module) is nn.BatchNorm2d and module.running_mean is not None and not has_hooks(module)
 
 
@@ -85,9 +87,7 @@ def _fuse_bn_conv(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
     if bn.bias is not None:
         shift = shift + bn.bias
     bias = conv.weight.flatten(1) @ shift
-    fused = nn.Conv2d(conv.in_channels, conv.out_channels, 1, conv.stride, device=bias.device, dtype=bias.dtype)
-    with torch.no_grad():
-        fused.weight.copy_(conv.weight * scale[:, None, None])
-        assert fused.bias is not None
-        fused.bias.copy_(bias if conv.bias is None else bias + conv.bias)
-    return fused.eval()
+    fused = copy.deepcopy(conv)
+    fused.weight = nn.Parameter(conv.weight * scale[:, None, None], requires_grad=False)
+    fused.bias = nn.Parameter(bias if conv.bias is None else bias + conv.bias, requires_grad=False)
+    return fused

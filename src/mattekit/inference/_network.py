@@ -39,7 +39,7 @@ class InferenceNetwork(nn.Module):
         self.one_by_one = in_strips
         self.encoder = model.encoder
         self.branches = self._stage(model, in_strips)
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
         self.encoder.to(dtype)
         self.branches.to(dtype)
         self.fusion = model.fusion

@@ -118,7 +118,7 @@ def run_in_strips(
         return function(inputs, size)
     step = max(height // x.shape[-2] for x in inputs)  # strips begin where a row of the coarsest input begins
     halo = _round_up(convs + step // 2, step)  # one row a convolution, and those between the last two coarse rows
-    most = max(STRIP_BYTES // (channels * width * inputs[0].shape[0] * inputs[0].element_size()), 4 * halo)
+    most = max(STRIP_BYTES // (channels * width * inputs[0].shape[0] * inputs[0].element_size()), 4 * halo, step)
     rows = _round_up(-(-height // -(-height // most)), step)
     if rows >= height:
         return function(inputs, size)

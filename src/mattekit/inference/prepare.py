@@ -57,7 +57,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         >>> print(prepared)
         PreparedMatting(
           float32, channels_last, on cpu
-          191 batch norms folded into convolutions
+          109 batch norms folded into convolutions
           HRNet's last exchange reaches only the branches that are read, at 1/4 and 1/32
           high resolutions computed in strips that fit the cache, images one by one
         )
@@ -86,8 +86,8 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
 class PreparedMatting(nn.Module):
     """What `prepare` returns: called like the network, for prediction alone.
 
-    Takes an image, (N, 3, H, W) RGB in [0, 1] with sides from 32 up, and returns a `PPMattingOutput` of float32, without
-    gradients. It cannot be put into training mode.
+    Takes an image, (N, 3, H, W) RGB in [0, 1] with sides from 32 up, and returns a `PPMattingOutput` of float32,
+    without gradients. It cannot be put into training mode.
 
     Args:
         model: As in `prepare`, which checks it.

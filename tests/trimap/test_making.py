@@ -298,6 +298,15 @@ def test_masks_of_every_type_give_the_trimap_of_the_matte(alpha, width, kernel):
         assert np.array_equal(tm.from_mask(same[:, 0].numpy(), width=width, kernel=kernel), expected[:, 0].numpy())
 
 
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+@pytest.mark.parametrize("iterations", [1, 3])
+def test_a_masks_kernel_and_iterations(kernel, iterations):
+    mask = np.zeros((40, 40), bool)
+    mask[20, 20] = True
+    expected = opencv_trimap(mask.astype(np.float32), 1, 7, kernel, iterations)
+    assert np.array_equal(tm.from_mask(mask, inner=0, outer=3, kernel=kernel, iterations=iterations), expected)
+
+
 @given(alphas(dtype=torch.float64), radii, radii, st.integers(1, 2), st.sampled_from([0.6, 0.95, 1.0]))
 def test_probabilities_are_known_where_they_are_certain(probability, inner, outer, iterations, certain):
     alpha = torch.full_like(probability, 0.5)
@@ -318,11 +327,13 @@ def test_the_default_certainty():
         (np.array([[0, 2]]), {}, "mask must hold only 0, 1 and 255, got 2 in 1 pixel, first at (0, 1)"),
         (np.array([[0, 1, 255]]), {}, "mask must hold 0 and 1, or 0 and 255, got all three"),
         (np.array([[0, 255.0, 3, -1]]), {}, "mask must lie in [0, 1], got 255 and 2 others outside"),
+        (np.array([[0.5, 1.5]]), {}, "mask must lie in [0, 1], got 1.5 and 0 others outside"),
         (np.array([[0, np.nan]]), {}, "mask must lie in [0, 1], got nan and 0 others outside"),
+        (np.zeros(3), {}, "mask must have shape (H, W) or (N, H, W) as an array, got (3,)"),
         (np.array([[0.5]]), {"certain": 0.5}, "certain must be above 0.5 and at most 1, got 0.5"),
         (np.array([[0.5]]), {"certain": 1.1}, "certain must be above 0.5 and at most 1, got 1.1"),
     ],
 )
 def test_the_mask_is_checked(mask, options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         tm.from_mask(mask, width=1, **options)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
-from mattekit._init import he_normal_
+from mattekit._init import he_normal_, small_normal_
 from mattekit.blocks.conv import ConvBNReLU, resize_bilinear
 from mattekit.blocks.gated_conv import GatedConv
 
@@ -73,7 +73,7 @@ class HighResolutionDetailBranch(nn.Module):
         )
         self.head = nn.Conv2d(widths[3], 1, 1, bias=False)
         he_normal_(self.projections)
-        he_normal_(self.head)
+        small_normal_(self.head)
 
     def forward(self, features: Sequence[Tensor], guidance: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the logits of the detail map, (N, 1, H, W), for ``size`` = (H, W)."""

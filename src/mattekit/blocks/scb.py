@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
-from mattekit._init import he_normal_
+from mattekit._init import small_normal_
 from mattekit.blocks.conv import ConvBNReLU, resize_bilinear
 from mattekit.blocks.ppm import PyramidPooling
 
@@ -83,10 +83,9 @@ class SemanticContextBranch(nn.Module):
             for index, (in_width, (inner, out)) in enumerate(zip(inputs, widths, strict=True))
         )
         last = self.guidance_channels[-1]
-        self.head = nn.Sequential(
-            ConvBNReLU(last, last, bias=True), ConvBNReLU(last, last, bias=True), nn.Conv2d(last, 3, 3, padding=1)
-        )
-        he_normal_(self.head)
+        classify = nn.Conv2d(last, 3, 3, padding=1)
+        small_normal_(classify)
+        self.head = nn.Sequential(ConvBNReLU(last, last, bias=True), ConvBNReLU(last, last, bias=True), classify)
 
     def forward(self, x: Tensor, size: Sequence[int] | None = None) -> SemanticContext:
         """Return the logits at ``size`` (height, width; by default 32 times x's) and the five guidance features."""

@@ -56,6 +56,13 @@ def test_validate_names_the_commonest_value_and_counts_the_others():
         tm.validate(trimap)
 
 
+def test_validate_names_the_image_of_two():
+    with pytest.raises(ValueError, match=r"got 1 in 12 pixels, first at \(0, 0\) of image 0$"):
+        tm.validate(torch.ones(2, 1, 2, 3, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"got 3 in 2 pixels, first at \(0, 0\), and 2 other values$"):
+        tm.validate(np.array([[3, 3, 4, 5]], np.uint8))
+
+
 def test_validate_does_not_count_images_where_there_is_one():
     with pytest.raises(ValueError, match=r"got 1 in 6 pixels, first at \(0, 0\)$"):
         tm.validate(torch.ones(1, 1, 2, 3, dtype=torch.uint8))

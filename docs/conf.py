@@ -26,9 +26,10 @@ extensions = [
 exclude_patterns = ["_build", "_run", "figures"]
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!mattekit\b).*")]  # names of torch, NumPy and arguments are no links
+nitpick_ignore = [("py:class", "mattekit.trimap._forms.Array")]  # tensor or array: the page of the package says so
 default_role = "py:obj"
 
-myst_enable_extensions = ["colon_fence", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 autodoc_typehints = "description"

@@ -118,7 +118,8 @@ def draw(seen: Trace, encoder: str) -> str:
 
     for i in range(5):
         row = y[3 + i]
-        lines = [f"context.blocks.{i}: block {i + 1}, three ConvBNReLU, ×2", seen.shape("context", 1, i)]
+        inner = "·".join(seen.shape(f"context.blocks.{i}.{j}").split("×")[0] for j in range(3))
+        lines = [f"context.blocks.{i}, upsampled: block {i + 1}", f"{inner} channels → {seen.shape('context', 1, i)}"]
         drawing.box(LEFT, row, BOX, lines, "module")
         drawing.arrow(f"M{LEFT + 160} {y[2 + i] + 58}V{row - 2}")
     for i, gate in enumerate(("1", "3", "5")):

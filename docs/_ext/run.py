@@ -105,7 +105,7 @@ class Run(_Runs):
                 exec(compile(tree, self.env.docname, "exec"), self.page.namespace)
                 if last is not None:
                     value = eval(compile(ast.Expression(last.value), self.env.docname, "eval"), self.page.namespace)
-                    if value is not None:
+                    if value is not None and "plot" not in self.options:
                         print(repr(value), file=out)
         except Exception as error:
             if type(error).__name__ == expected:
@@ -152,7 +152,12 @@ class Panels(_Runs):
                 raise self.error(f"a panel is `expression | caption | alt text`, got {line!r}")
             expression, caption, alt = parts
             path = self.page.picture_path()
-            _to_picture(eval(expression, self.page.namespace)).save(path, quality=80, method=6)
+            try:
+                picture = _to_picture(eval(expression, self.page.namespace))
+            except Exception as error:
+                raise self.error(f"no picture of {expression}: {type(error).__name__}: {error}") from error
+            few = picture.mode == "L" and len(picture.getcolors()) <= 8
+            picture.save(path, quality=80, method=6, lossless=few)
             row += nodes.figure("", self.picture(path, alt), nodes.caption(caption, caption))
         return [row]
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types unit docs format clean
+.PHONY: help demo test lint types unit docs dist format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,12 +27,21 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(PYTEST) -n 2
 
+docs: $(VENV)/.installed-dev ## build the pages into docs/_build/html and check them, warnings being errors
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W --keep-going -n -b html docs docs/_build/html
+	$(BIN)/python docs/check.py docs/_build/html
+
+dist: $(VENV)/.installed-dev ## build the sdist and the wheel into dist/ and check them
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 format: $(VENV)/.installed-dev ## put the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build docs/_build matte-demo
+	rm -rf $(VENV) dist build docs/_build docs/_run matte-demo
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"

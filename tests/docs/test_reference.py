@@ -46,7 +46,7 @@ def test_no_public_name_is_undocumented(package, name, found):
         assert found.__doc__
         assert f".. automodule:: {package}\n   :members:" in page
     else:
-        assert re.search(rf"^```\{{py:data\}} {package}\.{name}$", page, re.MULTILINE)
+        assert re.search(rf"^```\{{py:data\}} {name}$", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize(("package", "name", "found"), OBJECTS)

@@ -82,6 +82,8 @@ def main(folder: str) -> int:
         name = path.relative_to(root)
         if name.name not in GENERATED and name.parts[0] != "_modules" and "Next:" not in page.text:
             problems.append(f"{name}: leads nowhere")
+    if "<svg role=" not in pages[root / "paper.html"].text:
+        problems.append("paper.html: the drawing of the network is gone")
     with (root / "objects.inv").open("rb") as file:
         objects = {name for kind in InventoryFile.load(file, "", str.__add__).values() for name in kind}
     searched = (root / "searchindex.js").read_text()

@@ -79,6 +79,8 @@ class Run(_Runs):
         if output:
             block = self._block(output.rstrip("\n"), "none")
             block["classes"].append("run-output")
+            if max(map(len, output.splitlines())) > 100:  # a message; tables keep their lines
+                block["classes"].append("wrap")
             shown.append(block)
         if "plot" in self.options:
             shown.append(self._plot(self.options["plot"]))

@@ -2,7 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +28,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         OSError: If the file is missing, truncated or no image.
     """
-    with Image.open(path) as image:
+    with _opened(path) as image:
         return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
@@ -37,12 +38,22 @@ def read_matte(path: str | os.PathLike[str]) -> np.ndarray:
     Raises:
         OSError: If the file is missing, truncated or no image.
     """
-    with Image.open(path) as image:
-        if image.mode.startswith("I"):  # 16 bits a pixel
-            return np.round(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8)
-        if image.mode in ("1", "P", "PA"):
-            image = image.convert("RGB")
-        return np.array(image.getchannel(0))
+    with _opened(path) as image:
+        return np.array((image.convert("RGB") if image.mode in ("1", "P", "PA") else image).getchannel(0))
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Image.Image]:
+    """An image of 8 bits a channel. Whatever Pillow raises for a file that is none becomes an OSError."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            if image.mode.startswith("I"):  # grey of 16 bits; convert() would clip it
+                yield Image.fromarray(np.round(np.asarray(image, dtype=np.float64) / 257).astype(np.uint8))
+            else:
+                yield image
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(f"cannot read {os.fspath(path)!r}: {error}") from error
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
@@ -51,6 +62,13 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     write_atomically(
         path, lambda file: Image.fromarray(pixels).save(file, format=Image.registered_extensions()[suffix])
     )
+
+
+def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, alpha: np.ndarray) -> None:
+    """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, the photo with it."""
+    matte = np.rint(alpha * 255).astype(np.uint8)
+    write_image(Path(folder) / f"{name}_alpha.png", matte)
+    write_image(Path(folder) / f"{name}_cutout.png", np.dstack([photo, matte]))
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:

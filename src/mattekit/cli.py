@@ -17,9 +17,101 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 done in part, 2 nothing done."""
     parser = argparse.ArgumentParser(prog="mattekit", description="Image matting from the command line.")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_predict(subparsers)
     _add_evaluate(subparsers)
+    _add_demo(subparsers)
     args = parser.parse_args(argv)
     return args.run(args)
+
+
+def _add_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "predict",
+        help="make mattes and cut-outs of photos",
+        description="For each photo write NAME_alpha.png, the matte, and NAME_cutout.png, the photo with the matte as "
+        "its alpha channel.",
+        epilog="Exit status: 0 if every photo has its matte, 1 if some failed, 2 if nothing was done.",
+    )
+    parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+", help="a photo, or a folder of them")
+    parser.add_argument(
+        "--weights",
+        metavar="NAME|FILE",
+        default="human-512",
+        help="published weights (composition-1k, distinctions-646, human-512, human-1024), downloaded on first use, or "
+        "a .safetensors, .pth or .pdparams file (default: human-512, for people)",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("mattes"), help="folder (default: mattes)")
+    parser.add_argument(
+        "--max-short-side",
+        metavar="PIXELS",
+        type=int,
+        help="shrink photos until their short side is at most this (default: what the weights were trained for)",
+    )
+    parser.set_defaults(run=_predict)
+
+
+def _predict(args: argparse.Namespace) -> int:
+    import torch
+    from tqdm import tqdm
+
+    from mattekit._files import expand_folders, read_image, write_cutout
+    from mattekit.inference import predict
+    from mattekit.models import pp_matting
+
+    photos = expand_folders(args.photos)
+    try:
+        _demand_distinct_names(photos)
+        if not photos:
+            raise ValueError(f"there is no photo in {', '.join(map(str, args.photos))}")
+        if args.max_short_side is not None and args.max_short_side < 32:
+            raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
+        model = pp_matting(weights=args.weights).eval()
+    except (OSError, ValueError, RuntimeError) as error:
+        print(f"mattekit predict: {error}", file=sys.stderr)
+        return 2
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    failures = 0
+    with tqdm(photos, desc="predicting", unit="photo") as bar:
+        for path in bar:
+            try:
+                photo = read_image(path)
+                alpha = predict(model, photo, max_short_side=args.max_short_side)
+                write_cutout(args.out, path.stem, photo, alpha)
+            except OSError as error:
+                failures += 1
+                bar.write(f"failed: {path}: {error}", file=sys.stderr)
+    print(f"wrote {len(photos) - failures} of {len(photos)} mattes, with their cut-outs, to {args.out}")
+    return 1 if failures else 0
+
+
+def _demand_distinct_names(photos: list[Path]) -> None:
+    """Refuse photos whose results would overwrite each other."""
+    by_name: dict[str, list[Path]] = {}
+    for path in photos:
+        by_name.setdefault(path.stem, []).append(path)
+    clashes = [", ".join(map(str, paths)) for paths in by_name.values() if len(paths) > 1]
+    if clashes:
+        raise ValueError("photos must have distinct names without suffix, got " + "; ".join(clashes))
+
+
+def _add_demo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="fit a small network to one photo and look at the matte",
+        description="Fit a small PP-Matting to a photo that comes with mattekit, for about two minutes on a CPU, and "
+        "write its matte, its cut-out and a contact sheet. Nothing is downloaded.",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("matte-demo"), help="folder (default: matte-demo)"
+    )
+    parser.set_defaults(run=_demo)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from mattekit import _demo
+
+    _demo.run(args.out)
+    return 0
 
 
 def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -50,9 +142,12 @@ def _evaluate(args: argparse.Namespace) -> int:
     from mattekit._checks import check_choice
     from mattekit.metrics import PROTOCOLS, FolderError, evaluate_folders
 
+    json_path = args.json or (args.csv and args.csv.with_suffix(".json"))
     try:
         if args.protocol is not None:
             check_choice("--protocol", args.protocol, PROTOCOLS)
+        if args.csv and args.csv == json_path:
+            raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
         scores = evaluate_folders(
             args.pred_dir,
             args.alpha_dir,
@@ -69,10 +164,14 @@ def _evaluate(args: argparse.Namespace) -> int:
         print(f"mattekit evaluate: {error}", file=sys.stderr)
         return 2
     _print_scores(scores)
-    if args.csv:
-        scores.write_csv(args.csv)
-    if args.csv or args.json:
-        scores.write_json(args.json or args.csv.with_suffix(".json"))
+    try:
+        if args.csv:
+            scores.write_csv(args.csv)
+        if json_path:
+            scores.write_json(json_path)
+    except OSError as error:
+        print(f"mattekit evaluate: {error}", file=sys.stderr)
+        return 1
     return 1 if scores.failures else 0
 
 

@@ -123,7 +123,7 @@ def _choose_region(region: Region | None, trimap: object, apply_trimap: bool) ->
 
 
 def _dtype_name(x: Any) -> str:
-    return str(x.dtype).removeprefix("torch.")
+    return x.dtype.name if isinstance(x, np.ndarray) else str(x.dtype).removeprefix("torch.")
 
 
 def _matte(name: str, x: Any) -> Any:

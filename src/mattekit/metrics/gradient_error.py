@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def score_gradient(batch: Batch, *, raw: bool) -> Any:
     return total if raw else total / 1000
 
 
+@cache
 def filters() -> tuple[np.ndarray, np.ndarray]:
     """The Gaussian and its derivative, 9 taps each, of unit L2 norm; their outer product is the reference's kernel."""
     u = np.arange(-RADIUS, RADIUS + 1) / 1.4
@@ -95,7 +97,7 @@ def gradient_error_of_image(pred: np.ndarray, alpha: np.ndarray, region: np.ndar
         p, a = pred[outer], alpha[outer]
         if np.array_equal(p, a) and (pred_scale == alpha_scale or p.min() == p.max()):
             continue  # both amplitudes are the same
-        p, a = _amplitude(p)[crop] * pred_scale, _amplitude(a)[crop] * alpha_scale
+        p, a = _amplitude(p, pred_scale)[crop], _amplitude(a, alpha_scale)[crop]
         sums.append(cv2.norm(p, a, cv2.NORM_L2SQR, mask_of(mask)))
     return math.fsum(sums)
 
@@ -126,13 +128,16 @@ def _tiles(height: int, width: int) -> Iterator[tuple[tuple[slice, slice], ...]]
             )
 
 
-def _amplitude(x: np.ndarray) -> np.ndarray:
+def _amplitude(x: np.ndarray, scale: float) -> np.ndarray:
+    """The amplitude of the gradient of a matte times `scale`."""
     import cv2
 
     gaussian, derivative = filters()
+    derivative = derivative * scale
     along_x = cv2.sepFilter2D(x, cv2.CV_64F, derivative, gaussian, borderType=cv2.BORDER_REPLICATE)
     along_y = cv2.sepFilter2D(x, cv2.CV_64F, gaussian, derivative, borderType=cv2.BORDER_REPLICATE)
-    return cv2.magnitude(along_x, along_y)
+    # cv2.magnitude would do, but rounds differently from one call to the next, by how its arrays happen to be aligned
+    return np.sqrt(np.square(along_x, out=along_x) + np.square(along_y, out=along_y), out=along_x)
 
 
 def _stretched_amplitude(x: Tensor) -> Tensor:

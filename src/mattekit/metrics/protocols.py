@@ -107,8 +107,8 @@ PROTOCOLS: dict[str, Protocol] = {
         resizing="the ground truth's size",
         source="Qiao et al., HAttMatting, CVPR 2020",
         left_open=(
-            "The paper does not say which pixels count, and asked for it the authors did not publish their evaluation. "
-            "Numbers of different papers compare only if they used the same trimaps."
+            "Which pixels count: a question about it in the authors' repository (issue 11) has no answer. Numbers of "
+            "different papers compare only if they used the same trimaps."
         ),
     ),
     "aim-500": Protocol(

@@ -1,0 +1,190 @@
+import copy
+import math
+import pickle
+import subprocess
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics import MetricCollection
+
+from mattekit import metrics
+from mattekit.metrics import MAD, MSE, SAD, ConnectivityError, GradientError
+from oracles import golden
+
+CLASSES = {
+    SAD: metrics.sad,
+    MSE: metrics.mse,
+    MAD: metrics.mad,
+    GradientError: metrics.gradient_error,
+    ConnectivityError: metrics.connectivity_error,
+}
+each = pytest.mark.parametrize("cls", CLASSES)
+
+
+def batch(*names):
+    """Cases of one size as one batch."""
+    return [torch.from_numpy(np.stack(x))[:, None] for x in zip(*map(golden.load, names), strict=True)]
+
+
+BATCHES = [batch("pred_half", "pred_max_200", "gt_zero"), batch("pred_one")]
+
+
+@each
+def test_the_mean_over_images_not_over_batches(cls):
+    metric, function = cls(), CLASSES[cls]
+    for arguments in BATCHES:
+        metric.update(*arguments)
+    values = torch.cat([function(*arguments) for arguments in BATCHES])
+    assert metric.compute().item() == pytest.approx(values.mean().item(), rel=1e-15)
+    each_image = cls(reduction="none")
+    for arguments in BATCHES:
+        each_image.update(*arguments)
+    assert each_image.compute().equal(values)
+
+
+@each
+def test_forward_returns_the_batch_and_keeps_the_rest(cls):
+    metric, function = cls(), CLASSES[cls]
+    values = [function(*arguments) for arguments in BATCHES]
+    assert [metric(*arguments).item() for arguments in BATCHES] == [value.mean().item() for value in values]
+    assert metric.compute().item() == pytest.approx(torch.cat(values).mean().item(), rel=1e-15)
+
+
+@each
+def test_reset_pickle_and_copy(cls):
+    metric = cls(region="whole")
+    metric.update(*BATCHES[0])
+    expected = metric.compute()
+    for other in (pickle.loads(pickle.dumps(metric)), copy.deepcopy(metric)):
+        assert other.compute().equal(expected)
+        other.update(*BATCHES[1])
+        assert not other.compute().equal(expected)
+    metric.reset()
+    metric.update(*BATCHES[1])
+    assert metric.compute().item() == CLASSES[cls](*BATCHES[1], region="whole").item()
+
+
+def test_numpy_images():
+    pred, alpha, trimap = golden.load("17x23")
+    metric = SAD()
+    metric.update(pred, alpha, trimap)
+    assert metric.compute().item() == metrics.sad(pred, alpha, trimap)
+
+
+def test_options_reach_the_function():
+    pred, alpha, trimap = BATCHES[0]
+    options = [
+        (SAD(raw=True), partial(metrics.sad, raw=True)),
+        (MSE(region="whole"), partial(metrics.mse, region="whole")),
+        (MAD(apply_trimap=True), partial(metrics.mad, apply_trimap=True)),
+        (GradientError(apply_trimap=True, raw=True), partial(metrics.gradient_error, apply_trimap=True, raw=True)),
+        (ConnectivityError(empty="skip"), partial(metrics.connectivity_error, empty="skip")),
+    ]
+    for metric, function in options:
+        metric.update(pred, alpha, trimap)
+        assert metric.compute().item() == pytest.approx(function(pred, alpha, trimap).mean().item(), rel=1e-15)
+
+
+@pytest.mark.parametrize("option", [{"region": "fg"}, {"reduction": "sum"}, {"empty": "no"}])
+def test_bad_options(option):
+    with pytest.raises(ValueError, match=f"^{next(iter(option))} must be one of "):
+        ConnectivityError(**option)
+
+
+def test_a_collection_keeps_apart_what_starts_out_equal():
+    """torchmetrics merges metrics with equal states; after a perfect batch all states of these are zero."""
+    collection = MetricCollection(
+        {
+            "sad": SAD(),
+            "whole": SAD(region="whole"),
+            "raw": SAD(raw=True),
+            "mse": MSE(),
+            "mad": MAD(),
+            "grad": GradientError(),
+            "conn": ConnectivityError(),
+            "conn skip": ConnectivityError(empty="skip"),
+        }
+    )
+    pred, alpha, trimap = batch("17x23")
+    collection.update(alpha, alpha, trimap)
+    collection.update(pred, alpha, trimap)
+    expected = {
+        "sad": metrics.sad(pred, alpha, trimap),
+        "whole": metrics.sad(pred, alpha),
+        "raw": metrics.sad(pred, alpha, trimap, raw=True),
+        "mse": metrics.mse(pred, alpha, trimap),
+        "mad": metrics.mad(pred, alpha, trimap),
+        "grad": metrics.gradient_error(pred, alpha, trimap),
+        "conn": metrics.connectivity_error(pred, alpha, trimap),
+        "conn skip": metrics.connectivity_error(pred, alpha, trimap, empty="skip"),
+    }
+    assert {k: v.item() for k, v in collection.compute().items()} == {k: v.item() / 2 for k, v in expected.items()}
+
+
+def test_forward_of_a_collection():
+    collection = MetricCollection([SAD(), MSE(), ConnectivityError()])
+    values = collection(*BATCHES[0])
+    assert values["MSE"].item() == pytest.approx(metrics.mse(*BATCHES[0]).mean().item(), rel=1e-15)
+    assert set(values) == {"SAD", "MSE", "ConnectivityError"}
+
+
+def test_an_image_without_unknown_pixels_makes_the_mean_nan():
+    metric = MSE()
+    metric.update(*BATCHES[0])
+    metric.update(*batch("no_unknown"))
+    assert math.isnan(metric.compute())
+    sums = SAD()
+    sums.update(*batch("no_unknown"))
+    assert sums.compute() == 0
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
+def test_before_any_image():
+    assert SAD().compute().isnan()
+    assert SAD(reduction="none").compute().shape == (0,)
+
+
+def test_states_merge():
+    parts = [ConnectivityError(reduction="none") for _ in range(2)]
+    for part, arguments in zip(parts, BATCHES, strict=True):
+        part.update(*arguments)
+    parts[1].merge_state(parts[0])
+    expected = torch.cat([metrics.connectivity_error(*arguments) for arguments in BATCHES])
+    assert sorted(parts[1].compute().tolist()) == sorted(expected.tolist())
+
+
+WORKER = """
+import sys, torch, torch.distributed as dist
+from mattekit.metrics import MSE, SAD
+rank, path = int(sys.argv[1]), sys.argv[2]
+dist.init_process_group("gloo", init_method=f"file://{path}", rank=rank, world_size=2)
+sad, mse = SAD(reduction="none"), MSE()
+for k in range(1 + rank):  # one batch here, two there
+    pred = torch.full((2 - k, 1, 10, 10), 0.25 * (1 + rank + k))
+    sad.update(pred, torch.zeros_like(pred)), mse.update(pred, torch.zeros_like(pred))
+print(sorted(sad.compute().tolist()), mse.compute().item(), flush=True)
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_reduce_to_the_same_result(tmp_path):
+    command = [sys.executable, "-W", "ignore", "-c", WORKER]
+    runs = [
+        subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
+        for rank in range(2)
+    ]
+    outputs = [run.communicate(timeout=120)[0].split("\n")[-2] for run in runs]
+    # two images of 0.25, two of 0.5 and one of 0.75
+    mean = (2 * 0.25**2 + 2 * 0.5**2 + 0.75**2) / 5
+    assert outputs == [f"[0.025, 0.025, 0.05, 0.05, 0.075] {mean}"] * 2
+
+
+@pytest.mark.cuda
+def test_cuda():
+    metric = SAD().cuda()
+    metric.update(*(x.cuda() for x in BATCHES[0]))
+    assert metric.compute().device.type == "cuda"
+    assert metric.compute().item() == pytest.approx(metrics.sad(*BATCHES[0]).mean().item(), rel=1e-15)

@@ -1,0 +1,52 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mattekit.metrics import connectivity_error, evaluate, gradient_error, mad, mse, sad
+from mattekit.testing import matte_pairs
+from oracles import golden
+
+
+@given(
+    case=matte_pairs(with_trimap=True),
+    region=st.sampled_from([None, "unknown", "whole", "foreground", "background"]),
+    apply_trimap=st.booleans(),
+    empty=st.sampled_from(["exclude", "skip"]),
+    raw=st.booleans(),
+)
+def test_is_the_five_functions(case, region, apply_trimap, empty, raw):
+    options = {"region": region, "apply_trimap": apply_trimap}
+    scores = evaluate(*case, **options, empty=empty, raw=raw)
+    expected = (
+        sad(*case, **options, raw=raw),
+        mse(*case, **options),
+        mad(*case, **options),
+        gradient_error(*case, **options, raw=raw),
+        connectivity_error(*case, **options, empty=empty, raw=raw),
+    )
+    assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(scores, expected, strict=True))
+
+
+def test_golden_by_name():
+    scores = evaluate(*golden.load("lemur_full_fba"))
+    assert scores.sad == pytest.approx(golden.value("lemur_full_fba", "sad"), rel=1e-5)
+    assert scores.mse == pytest.approx(golden.value("lemur_full_fba", "mse"), rel=1e-5)
+    assert scores.mad == pytest.approx(1000 * scores.sad / 24891, rel=1e-12)  # its number of unknown pixels
+    assert scores.gradient_error == pytest.approx(golden.value("lemur_full_fba", "grad") / 1000, rel=1e-5)
+    assert scores.connectivity_error == pytest.approx(golden.value("lemur_full_fba", "conn") / 1000, rel=1e-5)
+
+
+def test_no_unknown_pixel():
+    scores = evaluate(*golden.load("no_unknown"))
+    assert math.isnan(scores.mse)
+    assert math.isnan(scores.mad)
+    assert (scores.sad, scores.gradient_error, scores.connectivity_error) == (0, 0, 0)
+
+
+def test_bad_empty():
+    with pytest.raises(ValueError, match="empty must be one of"):
+        evaluate(np.zeros((2, 2)), np.zeros((2, 2)), empty=None)

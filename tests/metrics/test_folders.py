@@ -1,0 +1,201 @@
+import csv
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mattekit.metrics import PROTOCOLS, FolderError, FolderScores, Scores, evaluate, evaluate_folders
+from oracles import faulty_protocols
+
+NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
+
+
+def save(path, pixels):
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Seven images of three sizes, with trimaps; what is in them, by name."""
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for i, name in enumerate(NAMES):
+        shape = (20 + i % 3, 30)
+        pred, alpha = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
+        trimap = rng.choice(np.array([0, 128, 255], np.uint8), shape)
+        arrays[name] = pred, alpha, trimap
+        for folder, pixels in zip(("pred", "alpha", "trimap"), arrays[name], strict=True):
+            save(tmp_path / folder / f"{name}.png", pixels)
+    return tmp_path, arrays
+
+
+def run(path, *, trimaps=True, **options):
+    return evaluate_folders(path / "pred", path / "alpha", path / "trimap" if trimaps else None, **options)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_is_evaluate_on_each_image(folders, workers):
+    path, arrays = folders
+    scores = run(path, workers=workers)
+    assert scores.images == {name: {"unknown": evaluate(*arrays[name])} for name in NAMES}
+    assert list(scores.images) == NAMES
+    assert scores.failures == {}
+    assert run(path, trimaps=False).images["ant"] == {"whole": evaluate(*arrays["ant"][:2])}
+
+
+def test_protocol(folders):
+    path, arrays = folders
+    scores = run(path, protocol=PROTOCOLS["aim-500"])
+    assert scores.regions == ("whole", "unknown", "foreground", "background")
+    assert scores.images["bee"] == PROTOCOLS["aim-500"].evaluate(*arrays["bee"])
+    assert run(path, trimaps=False, protocol=PROTOCOLS["aim-500"]).regions == ("whole",)
+    with pytest.raises(ValueError, match="this protocol needs a trimap"):
+        run(path, trimaps=False, protocol=PROTOCOLS["composition-1k"])
+
+
+def test_suffixes_bits_and_colours_may_differ(tmp_path):
+    rng = np.random.default_rng(0)
+    pred, alpha = rng.integers(0, 256, (2, 9, 9), dtype=np.uint8)
+    save(tmp_path / "alpha" / "a.tif", alpha)
+    save(tmp_path / "pred" / "a.png", np.dstack([pred, alpha, alpha]))  # the first channel counts
+    assert run(tmp_path, trimaps=False).images["a"]["whole"] == evaluate(pred, alpha)
+    (tmp_path / "pred" / "a.png").unlink()
+    save(tmp_path / "pred" / "a.PNG", pred.astype(np.uint16) * 257)
+    assert run(tmp_path, trimaps=False).images["a"]["whole"] == evaluate(pred, alpha)
+
+
+def test_what_does_not_fit_is_named_at_once(folders):
+    path, _ = folders
+    (path / "pred" / "ant.png").unlink()
+    save(path / "pred" / "yak.png", np.zeros((4, 4), np.uint8))
+    whole = (path / "alpha" / "bee.png").read_bytes()
+    (path / "alpha" / "bee.png").write_bytes(whole[: len(whole) // 2])
+    (path / "pred" / "cat.png").write_text("no image")
+    save(path / "pred" / "dog.png", np.zeros((5, 6), np.uint8))
+    save(path / "trimap" / "elk.png", np.zeros((6, 5), np.uint8))
+    (path / "trimap" / "fox.png").unlink()
+    save(path / "pred" / "gnu.jpg", np.zeros((20, 30), np.uint8))
+    with pytest.raises(FolderError) as caught:
+        run(path, protocol=faulty_protocols.like(faulty_protocols.Dying, "aim-500"))
+    problems = caught.value.problems
+    expected = [
+        ("ambiguous prediction", "gnu.jpg", "gnu.png"),
+        ("extra prediction", "yak.png"),
+        ("missing prediction", "ant.png"),
+        ("missing trimap", "fox.png"),
+        ("unreadable", "bee.png"),
+        ("unreadable", "cat.png"),
+        ("wrong size", "dog.png is 6x5", "dog.png is 30x20"),
+        ("wrong size", "elk.png is 5x6", "elk.png is 30x21"),
+    ]
+    assert len(problems) == len(expected)
+    for problem, parts in zip(problems, expected, strict=True):
+        assert all(part in problem for part in parts), problem
+    assert str(caught.value) == "\n".join(problems)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xd8\xff", b"truncated"])
+def test_an_unreadable_photo_of_another_format(folders, content):
+    path, _ = folders
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(path / "pred" / "ant.jpg")
+    (path / "pred" / "ant.png").unlink()
+    broken = path / "pred" / "ant.jpg"
+    broken.write_bytes(broken.read_bytes()[:-60] if content == b"truncated" else content)
+    with pytest.raises(FolderError, match=r"unreadable: .*ant\.jpg"):
+        run(path)
+
+
+def test_folders_that_are_not_there_or_empty(tmp_path):
+    (tmp_path / "pred").mkdir()
+    with pytest.raises(FolderError) as caught:
+        run(tmp_path)
+    assert caught.value.problems == [
+        f"no folder: {tmp_path / 'alpha'}, of ground truths",
+        f"no images: {tmp_path / 'pred'}, of predictions",
+        f"no folder: {tmp_path / 'trimap'}, of trimaps",
+    ]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_image_that_fails_costs_no_other(folders, workers):
+    path, arrays = folders
+    mark(path, arrays, "cat")
+    scores = run(path, protocol=faulty_protocols.like(faulty_protocols.Raising, "ppm-aim-195"), workers=workers)
+    assert scores.failures == {"cat": "MemoryError: no room"}
+    assert list(scores.images) == [name for name in NAMES if name != "cat"]
+
+
+def test_a_worker_that_dies_costs_no_other(folders):
+    path, arrays = folders
+    mark(path, arrays, "bee", "fox")
+    scores = run(path, protocol=faulty_protocols.like(faulty_protocols.Dying, "ppm-aim-195"), workers=2)
+    assert scores.failures == dict.fromkeys(["bee", "fox"], "the process that evaluated it died")
+    assert scores.images == {
+        name: PROTOCOLS["ppm-aim-195"].evaluate(*arrays[name]) for name in NAMES if name not in ("bee", "fox")
+    }
+
+
+def mark(path, arrays, *names):
+    for name in names:
+        pred = arrays[name][0].copy()
+        pred[0, 0] = faulty_protocols.MARK
+        save(path / "pred" / f"{name}.png", pred)
+    assert all(arrays[name][0][0, 0] != faulty_protocols.MARK for name in NAMES if name not in names)
+
+
+def test_workers_must_be_some(folders):
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        run(folders[0], workers=0)
+
+
+# ---- what comes out
+
+SCORES = FolderScores(
+    images={
+        "a": {"unknown": Scores(1.0, 0.5, 0.25, 3.0, 0.1)},
+        "b": {"unknown": Scores(0.0, math.nan, math.nan, 0.0, 0.0)},
+        "c, d": {"unknown": Scores(5.0, 0.1, 0.2, 6.0, 1 / 3)},
+    },
+    failures={"e": "OSError: gone"},
+)
+
+
+def test_mean_and_median():
+    assert SCORES.mean("unknown")[0] == 2
+    assert SCORES.median("unknown")[0] == 1
+    assert SCORES.mean("unknown").gradient_error == 3
+    assert math.isnan(SCORES.mean("unknown").mse)
+    assert math.isnan(SCORES.median("unknown").mse)
+
+
+def test_csv(tmp_path):
+    SCORES.write_csv(tmp_path / "new" / "scores.csv")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "new" / "scores.csv").read_text())))
+    assert [row["image"] for row in rows] == ["a", "b", "c, d"]
+    assert {row["region"] for row in rows} == {"unknown"}
+    for row, found in zip(rows, SCORES.images.values(), strict=True):
+        values = [float(row[name]) for name in Scores._fields]
+        assert values == pytest.approx(list(found["unknown"]), rel=0, abs=0, nan_ok=True)  # to the last digit
+
+
+def test_json(tmp_path):
+    SCORES.write_json(tmp_path / "scores.json")
+    document = json.loads((tmp_path / "scores.json").read_text())
+    assert document["images"][1] == {
+        "image": "b",
+        "region": "unknown",
+        "sad": 0,
+        "mse": None,
+        "mad": None,
+        "gradient_error": 0,
+        "connectivity_error": 0,
+    }
+    assert document["images"][2]["connectivity_error"] == 1 / 3
+    assert document["mean"]["unknown"]["sad"] == 2
+    assert list(document["median"]["unknown"].values()) == [1, None, None, 3, 0.1]
+    assert document["failures"] == {"e": "OSError: gone"}
+    assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]

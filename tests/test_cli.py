@@ -1,0 +1,212 @@
+import csv
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mattekit import checkpoints, cli
+from mattekit._files import read_image, read_matte, write_image
+from mattekit.metrics import PROTOCOLS, evaluate
+from mattekit.models import pp_matting
+
+
+@pytest.fixture
+def folders(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("ant", "bee", "cat"):
+        for folder in ("pred", "alpha", "trimap"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            values = np.array([0, 128, 255], np.uint8) if folder == "trimap" else np.arange(256, dtype=np.uint8)
+            Image.fromarray(rng.choice(values, (20, 30))).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def read(path):
+    return np.array(Image.open(path))
+
+
+def read_csv(path):
+    return list(csv.DictReader(io.StringIO(path.read_text())))
+
+
+def run(folders, *options):
+    return cli.main(["evaluate", str(folders / "pred"), str(folders / "alpha"), "--workers", "1", *map(str, options)])
+
+
+def test_evaluate_prints_means_and_medians(folders, capsys):
+    assert run(folders, "--trimaps", folders / "trimap") == 0
+    out, err = capsys.readouterr()
+    header, mean, median = out.splitlines()
+    assert header.split() == ["3", "images", "SAD", "MSE", "MAD", "Grad", "Conn"]
+    scores = [
+        evaluate(*(read(folders / folder / f"{name}.png") for folder in ("pred", "alpha", "trimap")))
+        for name in ("ant", "bee", "cat")
+    ]
+    assert mean.split() == ["unknown", "mean", *(f"{value:.6g}" for value in np.mean(scores, axis=0))]
+    assert median.split() == ["unknown", "median", *(f"{value:.6g}" for value in np.median(scores, axis=0))]
+    assert "3/3" in err  # the progress bar
+
+
+def test_evaluate_writes_csv_and_json(folders):
+    assert run(folders, "--csv", folders / "out" / "scores.csv") == 0
+    rows = read_csv(folders / "out" / "scores.csv")
+    assert [row["image"] for row in rows] == ["ant", "bee", "cat"]
+    document = json.loads((folders / "out" / "scores.json").read_text())
+    assert [image["sad"] for image in document["images"]] == [float(row["sad"]) for row in rows]
+    assert run(folders, "--json", folders / "other.json") == 0
+    assert json.loads((folders / "other.json").read_text()) == document
+
+
+def test_evaluate_by_protocol(folders, capsys):
+    assert run(folders, "--trimaps", folders / "trimap", "--protocol", "aim-500") == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines[::2]] == list(PROTOCOLS["aim-500"].regions)
+
+
+def test_evaluate_names_all_problems_and_computes_nothing(folders, capsys):
+    (folders / "pred" / "ant.png").unlink()
+    (folders / "alpha" / "bee.png").write_text("")
+    assert run(folders, "--csv", folders / "scores.csv") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "missing prediction" in err
+    assert "unreadable" in err
+    assert not (folders / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--protocol", "composition-1k"], "this protocol needs a trimap"),
+        (["--protocol", "composition"], "--protocol must be one of 'composition-1k', "),
+        (["--workers", "0"], "workers must be at least 1, got 0"),
+        (["--csv", "scores.json"], "--csv and the JSON must be two files, got scores.json for both"),
+    ],
+)
+def test_evaluate_refuses_what_makes_no_sense(folders, capsys, options, message):
+    assert run(folders, *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_evaluate_goes_on_when_an_image_fails(folders, capsys):
+    """A trimap with another value is found when its image's turn comes: the protocol asks for its known regions."""
+    trimap = read(folders / "trimap" / "bee.png")
+    trimap[0, 0] = 102
+    Image.fromarray(trimap).save(folders / "trimap" / "bee.png")
+    options = ["--trimaps", folders / "trimap", "--protocol", "aim-500", "--csv", folders / "scores.csv"]
+    assert run(folders, *options) == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("2 images")
+    assert "failed: bee: ValueError: trimap must hold only 0, 128 and 255, got 102" in err
+    assert {row["image"] for row in read_csv(folders / "scores.csv")} == {"ant", "cat"}
+
+
+def test_evaluate_tells_where_nothing_is_unknown(folders, capsys):
+    Image.fromarray(np.zeros((20, 30), np.uint8)).save(folders / "trimap" / "cat.png")
+    assert run(folders, "--trimaps", folders / "trimap") == 0
+    out, err = capsys.readouterr()
+    assert "nan" in out
+    assert "no pixel is unknown, so that means are NaN, in cat" in err
+
+
+def test_evaluate_prints_what_it_cannot_write(folders, capsys):
+    assert run(folders, "--csv", folders / "pred" / "ant.png" / "scores.csv") == 1
+    out, err = capsys.readouterr()
+    assert out.startswith("3 images")
+    assert "ant.png" in err
+
+
+def test_help_names_the_protocols(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["evaluate", "--help"])
+    words = capsys.readouterr().out.replace(",", " ").split()
+    assert set(PROTOCOLS) <= set(words)
+
+
+def test_no_command_is_an_error(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([])
+    assert "COMMAND" in capsys.readouterr().err
+
+
+def test_as_a_module_with_workers(folders):
+    """A process of its own, with workers that start from its main module."""
+    command = [sys.executable, "-m", "mattekit", "evaluate", folders / "pred", folders / "alpha", "--workers", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 images")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    checkpoints.save(pp_matting("hrnet_w18_small_v1"), path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    for seed, name in enumerate(("a.png", "b.jpg")):
+        write_image(folder / name, np.random.default_rng(seed).integers(0, 256, (64, 96, 3), dtype=np.uint8))
+    return folder
+
+
+def predict(*args):
+    return cli.main(["predict", *map(str, args)])
+
+
+def test_predict_writes_matte_and_cutout(tmp_path, photos, weights, capsys):
+    assert predict(photos, "--weights", weights, "--out", tmp_path / "out") == 0
+    names = ["a_alpha.png", "a_cutout.png", "b_alpha.png", "b_cutout.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    with Image.open(tmp_path / "out" / "a_cutout.png") as image:
+        cutout = np.array(image)
+    np.testing.assert_array_equal(cutout[..., :3], read_image(photos / "a.png"))
+    np.testing.assert_array_equal(cutout[..., 3], read_matte(tmp_path / "out" / "a_alpha.png"))
+    out, err = capsys.readouterr()
+    assert out == f"wrote 2 of 2 mattes, with their cut-outs, to {tmp_path / 'out'}\n"
+    assert "2/2" in err
+
+
+def test_predict_goes_on_after_an_unreadable_photo(tmp_path, photos, weights, capsys):
+    (photos / "aa.png").write_bytes(b"no image")
+    assert predict(photos, tmp_path / "none.jpg", "--weights", weights, "--out", tmp_path / "out") == 1
+    assert len(list((tmp_path / "out").iterdir())) == 4
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote 2 of 4 mattes")
+    assert f"failed: {photos / 'aa.png'}: cannot identify image file" in err
+    assert f"failed: {tmp_path / 'none.jpg'}: " in err
+
+
+def test_predict_limits_the_short_side(tmp_path, photos, weights):
+    assert predict(photos / "a.png", "--weights", weights, "--out", tmp_path, "--max-short-side", 32) == 0
+    assert read_matte(tmp_path / "a_alpha.png").shape == (64, 96)
+
+
+def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
+    def refused(*args):
+        assert predict(*args, "--out", tmp_path / "out") == 2
+        assert not (tmp_path / "out").exists()
+        return capsys.readouterr().err
+
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.jpg").write_bytes((photos / "b.jpg").read_bytes())
+    assert f"there is no photo in {tmp_path / 'empty'}" in refused(tmp_path / "empty", "--weights", weights)
+    clash = f"photos must have distinct names without suffix, got {photos / 'a.png'}, {tmp_path / 'a.jpg'}"
+    assert clash in refused(photos, tmp_path / "a.jpg", "--weights", weights)
+    assert "No such file or directory: 'human-513'" in refused(photos, "--weights", "human-513")
+    assert "is no checkpoint" in refused(photos, "--weights", photos / "a.png")
+    assert "--max-short-side must be at least 32, got 8" in refused(photos, "--weights", weights, "--max-short-side", 8)
+
+
+def test_demo_runs_the_demo(tmp_path, monkeypatch):
+    folders = []
+    monkeypatch.setattr("mattekit._demo.run", folders.append)
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+    assert folders == [tmp_path]

@@ -153,6 +153,12 @@ def test_types_are_promoted():
     foreground, background = torch.rand(1, 3, 4, 4, dtype=torch.float16), torch.rand(1, 3, 4, 4)
     found = composite(foreground, background, torch.rand(1, 1, 4, 4, dtype=torch.float64))
     assert found.dtype == torch.float64
+    found = composite(foreground.double(), background, torch.rand(1, 1, 4, 4))
+    assert found.dtype == torch.float64
+
+
+def test_a_colour_takes_the_foregrounds_batch():
+    assert composite(torch.rand(1, 3, 4, 4), (0.0, 1.0, 0.0), torch.rand(1, 1, 4, 4)).shape == (1, 3, 4, 4)
 
 
 def test_inputs_are_left_alone():

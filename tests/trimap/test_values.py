@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mattekit import trimap as tm
 from mattekit.testing import alphas, matte_pairs, shapes, trimaps
+from mattekit.trimap._forms import wrap
 
 BAD_FORMS = [
     ([[0, 255]], TypeError, "trimap must be a torch.Tensor, got list"),
@@ -152,3 +153,10 @@ def test_apply_lets_gradients_through_the_unknown_region_only():
 def test_apply_checks_the_matte(pred, error, message):
     with pytest.raises(error, match=re.escape(message)):
         tm.apply(pred, torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+
+
+def test_arrays_are_not_copied_on_the_way_in():
+    array = np.zeros((4, 4), np.uint8)
+    assert np.shares_memory(wrap(array).numpy(), array)
+    for turned in (array.T[::-1], np.broadcast_to(array[:1], (4, 4))):
+        assert np.array_equal(wrap(turned).numpy(), turned)

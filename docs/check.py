@@ -1,4 +1,4 @@
-"""Look at the built pages as a browser would: ``python docs/check.py docs/_build/html``, the second half of ``make docs``.
+"""Look at the built pages as a browser would: ``python docs/check.py docs/_build/html``, as ``make docs`` does.
 
 Every page must weigh less than 1.5 MB with its pictures, every picture must have alternative text, every link within
 the pages must lead somewhere, nothing may be fetched from elsewhere, every page must lead on, and the search index and
@@ -77,7 +77,9 @@ def problems_of(path: Path, page: Page, pages: dict[Path, Page]) -> list[str]:
 def main(folder: str) -> int:
     root = Path(folder).resolve()
     pages = {path: Page(path) for path in sorted(root.rglob("*.html"))}
-    problems = [f"{path.relative_to(root)}: {p}" for path, page in pages.items() for p in problems_of(path, page, pages)]
+    problems = [
+        f"{path.relative_to(root)}: {p}" for path, page in pages.items() for p in problems_of(path, page, pages)
+    ]
     for path, page in pages.items():
         name = path.relative_to(root)
         if name.name not in GENERATED and name.parts[0] != "_modules" and "Next:" not in page.text:

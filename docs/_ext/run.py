@@ -19,6 +19,7 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from docutils import nodes
@@ -68,7 +69,7 @@ class Run(_Runs):
     """See the module's docstring."""
 
     optional_arguments = 1
-    option_spec = {"plot": directives.unchanged_required, "raises": directives.unchanged_required}
+    option_spec: ClassVar = {"plot": directives.unchanged_required, "raises": directives.unchanged_required}
 
     def run(self) -> list[nodes.Node]:
         code = "\n".join(self.content)

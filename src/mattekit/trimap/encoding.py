@@ -122,8 +122,8 @@ def distance_maps(trimap: Array, *, encoding: Literal["fba", "euclidean"] = "fba
             the background, then of that to the foreground. ``"euclidean"``: two channels, the distances themselves.
 
     Returns:
-        Of float32, a tensor (N, 6 or 2, H, W), or an array (6 or 2, H, W) or (N, 6 or 2, H, W). To a region that does not
-        exist the distance is infinite and its Gaussians are 0.
+        Of float32, a tensor (N, 6 or 2, H, W), or an array (6 or 2, H, W) or (N, 6 or 2, H, W). To a region that does
+        not exist the distance is infinite and its Gaussians are 0.
 
     Raises:
         TypeError: If the trimap is not uint8.

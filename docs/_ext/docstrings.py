@@ -1,4 +1,4 @@
-"""What the house's docstrings need beyond napoleon: fields of named tuples and dataclasses are told once."""
+"""What the house's classes need beyond autodoc and napoleon."""
 
 
 def _skip(app, what, name, obj, skip, options):
@@ -8,6 +8,14 @@ def _skip(app, what, name, obj, skip, options):
     return None
 
 
+def _signature(app, what, name, obj, options, signature, returns):
+    """A module without an ``__init__`` of its own shows torch's ``*args, **kwargs``, but takes nothing."""
+    if what == "class" and signature == "(*args, **kwargs)":
+        return "()", returns
+    return None
+
+
 def setup(app):
     app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-signature", _signature)
     return {"version": "1", "parallel_read_safe": True}

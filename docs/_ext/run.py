@@ -121,7 +121,7 @@ class Run(_Runs):
     def _run_shell(self, text: str) -> str:
         shown = []
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        environment = {**os.environ, "PATH": path, "COLUMNS": "100"}
+        environment = {**os.environ, "PATH": path, "COLUMNS": "88"}
         for line in text.splitlines():
             shown.append(line)
             if line.startswith("$ "):

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types unit docs format clean benchmarks
+.PHONY: help demo test lint types unit docs dist benchmarks format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,18 +27,27 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(PYTEST) -n 2
 
+docs: $(VENV)/.installed-dev ## build the pages into docs/_build/html and check them, warnings being errors
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W --keep-going -n -b html docs docs/_build/html
+	$(BIN)/python docs/check.py docs/_build/html
+
+dist: $(VENV)/.installed-dev ## build the sdist and the wheel into dist/ and check them
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
+
 format: $(VENV)/.installed-dev ## put the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(VENV)/.installed-dev ## measure on this machine: a table, JSON in benchmarks/results, a picture in docs/_static
+benchmarks: $(VENV)/.installed-dev ## measure on this machine: a table, JSON in benchmarks/results, a picture for the docs
 	mkdir -p benchmarks/results
 	$(BIN)/python -m pytest benchmarks --table benchmarks/results/table.json --benchmark-json benchmarks/results/rounds.json
 	mkdir -p docs/_static
 	$(BIN)/python benchmarks/plot.py benchmarks/results/table.json docs/_static/benchmarks.svg
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build docs/_build matte-demo benchmarks/results
+	rm -rf $(VENV) dist build docs/_build docs/_run matte-demo benchmarks/results
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"

@@ -81,6 +81,16 @@ def test_light_agrees_with_skimage(f, b, a):
     assert light(found[0, 0].item()) == pytest.approx(a * light(f) + (1 - a) * light(b), abs=1e-6)
 
 
+def test_the_curve_is_straight_near_black():
+    """IEC 61966-2-1: value = 12.92·light up to 0.0031308, which is 0.04045 in value."""
+    dark, black = torch.full((1, 3, 1, 1), 0.02), torch.zeros(1, 3, 1, 1)
+    found = composite(dark, black, torch.full((1, 1, 1, 1), 0.5), linear=True)
+    assert found.flatten().tolist() == pytest.approx([0.01] * 3, rel=1e-6)
+    # 0.5 · ((0.5 + 0.055) / 1.055)^2.4 = 0.10702, and back
+    found = composite(torch.full((1, 3, 1, 1), 0.5), black, torch.full((1, 1, 1, 1), 0.5), linear=True)
+    assert found.flatten().tolist() == pytest.approx([1.055 * 0.107020 ** (1 / 2.4) - 0.055] * 3, rel=1e-5)
+
+
 @given(layers(torch.float32))
 def test_light_has_finite_gradients(case):
     foreground, background, alpha = (x.requires_grad_() for x in case)
@@ -143,6 +153,12 @@ def test_types_are_promoted():
     foreground, background = torch.rand(1, 3, 4, 4, dtype=torch.float16), torch.rand(1, 3, 4, 4)
     found = composite(foreground, background, torch.rand(1, 1, 4, 4, dtype=torch.float64))
     assert found.dtype == torch.float64
+    found = composite(foreground.double(), background, torch.rand(1, 1, 4, 4))
+    assert found.dtype == torch.float64
+
+
+def test_a_colour_takes_the_foregrounds_batch():
+    assert composite(torch.rand(1, 3, 4, 4), (0.0, 1.0, 0.0), torch.rand(1, 1, 4, 4)).shape == (1, 3, 4, 4)
 
 
 def test_inputs_are_left_alone():

@@ -2,7 +2,7 @@
 
 They draw what breaks matting code: mattes that are all 0 or all 1, no unknown pixel or nothing else, a single pixel,
 one row, denormals, and values on the thresholds that metrics and trimap code use. Failures shrink towards a single
-pixel of zeros.
+pixel of zeros. In a test they look so::
 
     from hypothesis import given
     from mattekit.testing import matte_pairs
@@ -62,13 +62,14 @@ def shapes(*, max_batch: int = 2, min_side: int = 1, max_side: int = 12) -> st.S
         st.tuples(batch, st.just(1), least, side),
         st.tuples(batch, st.just(1), side, least),
         st.tuples(batch, st.just(1), side, side),
+        st.tuples(batch, st.just(1), side, side),  # as likely again as each of the special ones
     )
 
 
 def alphas(
     *, shape: Shape | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
 ) -> st.SearchStrategy[Tensor]:
-    """Draw mattes: constant ones, binary ones, ramps, one odd pixel, and arbitrary values.
+    """Draw mattes: constant ones, binary ones, ramps, one odd pixel, arbitrary values, and noise.
 
     Args:
         shape: (N, 1, H, W); None draws one from `shapes`.
@@ -212,7 +213,14 @@ def _unit_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> st.SearchStrateg
         npst.arrays(np.bool_, shape).map(lambda mask: mask.astype(np.float64)),
         st.just(ramp),
         npst.arrays(np.float64, shape, elements=values),
+        _noise(shape, 256).map(lambda noise: noise / 255),
+        _noise(shape, 2).map(lambda noise: noise.astype(np.float64)),
     )
+
+
+def _noise(shape: tuple[int, ...], count: int) -> st.SearchStrategy[np.ndarray]:
+    """Integers below a count, each pixel by itself, which drawing them one by one would seldom give."""
+    return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).integers(count, size=shape))
 
 
 def _trimap_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
@@ -223,6 +231,7 @@ def _trimap_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
         known,
         st.builds(_with_odd_pixel, known, _pixels(shape), st.just(_trimap.UNKNOWN)).map(lambda pair: pair[0]),
         npst.arrays(np.uint8, shape, elements=st.sampled_from(trimap_values)),
+        _noise(shape, 3).map(lambda noise: np.array(trimap_values, dtype=np.uint8)[noise]),
     )
 
 

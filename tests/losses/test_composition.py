@@ -57,3 +57,11 @@ def test_one_background_serves_the_batch():
 def test_images_are_checked(foreground, error, message):
     with pytest.raises(error, match=re.escape(message)):
         composition_loss(torch.rand(1, 1, 2, 2), torch.rand(1, 1, 2, 2), foreground, torch.rand(1, 3, 2, 2))
+
+
+def test_the_mask_is_checked():
+    mattes, colours = torch.rand(2, 1, 1, 2, 2).unbind(0), torch.rand(2, 1, 3, 2, 2).unbind(0)
+    with pytest.raises(TypeError, match="mask must be bool or floating-point"):
+        composition_loss(*mattes, *colours, torch.ones(1, 1, 2, 2, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=re.escape("mask must have shape (1, 1, 2, 2), got (1, 1, 2, 3)")):
+        composition_loss(*mattes, *colours, torch.ones(1, 1, 2, 3))

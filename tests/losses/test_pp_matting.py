@@ -113,6 +113,22 @@ def test_every_option_reaches_its_loss(case):
     assert losses.total == 2 * losses.semantic + 3 * losses.detail + 5 * losses.fusion
 
 
+def test_the_defaults_are_the_papers(case):
+    output, alpha, trimap, foreground, background = case
+    losses = pp_matting_loss(*case)
+    unknown = unknown_mask(trimap)
+    assert losses.semantic == semantic_loss(output.semantic_logits, trimap, eps=0.0)
+    assert losses.detail_alpha == alpha_loss(output.detail, alpha, unknown, eps=1e-6)
+    paper = {"operator": "sobel", "mask_inputs": False, "eps": 1e-6}
+    assert losses.detail_gradient == gradient_loss(output.detail, alpha, unknown, **paper)
+    assert losses.detail == detail_loss(output.detail, alpha, trimap) == losses.detail_alpha + losses.detail_gradient
+    assert losses.fusion_alpha == alpha_loss(output.alpha, alpha, eps=1e-6)
+    assert losses.fusion_gradient == gradient_loss(output.alpha, alpha, operator="sobel", eps=1e-6)
+    assert losses.fusion_composition == composition_loss(output.alpha, alpha, foreground, background, eps=1e-6)
+    assert losses.fusion == fusion_loss(output.alpha, alpha, foreground, background)
+    assert losses.total == losses.semantic + losses.detail + losses.fusion
+
+
 def test_without_foreground_and_background_there_is_no_composition_term(case):
     output, alpha, trimap, foreground, background = case
     losses = pp_matting_loss(output, alpha, trimap)
@@ -207,6 +223,14 @@ def test_the_trimap_is_checked(case, trimap, error, message):
         detail_loss(output.detail, alpha, trimap)
     with pytest.raises(error, match=re.escape(message)):
         pp_matting_loss(output, alpha, trimap)
+
+
+def test_the_detail_map_is_checked(case):
+    _, alpha, trimap, _, _ = case
+    with pytest.raises(ValueError, match=re.escape("detail must have shape (N, 1, H, W), got (2, 3, 5, 6)")):
+        detail_loss(torch.rand(2, 3, 5, 6), alpha, trimap)
+    with pytest.raises(ValueError, match=re.escape("must have shape (2, 1, 5, 7) as detail has it, got (2, 1, 5, 6)")):
+        detail_loss(torch.rand(2, 1, 5, 7), alpha, trimap)
 
 
 def test_the_preset_cannot_be_changed():

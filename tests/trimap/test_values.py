@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mattekit import trimap as tm
 from mattekit.testing import alphas, matte_pairs, shapes, trimaps
+from mattekit.trimap._forms import wrap
 
 BAD_FORMS = [
     ([[0, 255]], TypeError, "trimap must be a torch.Tensor, got list"),
@@ -54,6 +55,13 @@ def test_validate_names_the_commonest_value_and_counts_the_others():
     trimap[2, 0, 1, 1:] = 129
     with pytest.raises(ValueError, match=r"got 129 in 2 pixels, first at \(1, 1\) of image 2, and 1 other value$"):
         tm.validate(trimap)
+
+
+def test_validate_names_the_image_of_two():
+    with pytest.raises(ValueError, match=r"got 1 in 12 pixels, first at \(0, 0\) of image 0$"):
+        tm.validate(torch.ones(2, 1, 2, 3, dtype=torch.uint8))
+    with pytest.raises(ValueError, match=r"got 3 in 2 pixels, first at \(0, 0\), and 2 other values$"):
+        tm.validate(np.array([[3, 3, 4, 5]], np.uint8))
 
 
 def test_validate_does_not_count_images_where_there_is_one():
@@ -145,3 +153,10 @@ def test_apply_lets_gradients_through_the_unknown_region_only():
 def test_apply_checks_the_matte(pred, error, message):
     with pytest.raises(error, match=re.escape(message)):
         tm.apply(pred, torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+
+
+def test_arrays_are_not_copied_on_the_way_in():
+    array = np.zeros((4, 4), np.uint8)
+    assert np.shares_memory(wrap(array).numpy(), array)
+    for turned in (array.T[::-1], np.broadcast_to(array[:1], (4, 4))):
+        assert np.array_equal(wrap(turned).numpy(), turned)

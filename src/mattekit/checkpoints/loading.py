@@ -125,6 +125,17 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
 
     Raises:
         ValueError: If ``path`` ends otherwise.
+
+    Example:
+        >>> import tempfile
+        >>> from mattekit import checkpoints
+        >>> from mattekit.models import pp_matting
+        >>> model = pp_matting("hrnet_w18_small_v1", guidance=(5,))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     checkpoints.save(model, f"{folder}/mine.safetensors")
+        ...     again = pp_matting(weights=f"{folder}/mine.safetensors")
+        >>> again.recipe["guidance"]
+        [5]
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {os.fspath(path)!r}")

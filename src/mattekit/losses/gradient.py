@@ -10,8 +10,20 @@ from mattekit.losses._common import Reduction, check_pair, reduce, stencil, wide
 
 Operator = Literal["sobel", "gaussian"]
 
-_SOBEL_SMOOTH = (0.25, 0.5, 0.25)
-_SOBEL_SLOPE = (-0.5, 0.0, 0.5)
+_SOBEL = (0.25, 0.5, 0.25), (-0.5, 0.0, 0.5)
+"""Taps along an edge and across it."""
+
+
+def _unit(taps: list[float]) -> tuple[float, ...]:
+    return tuple(tap / math.hypot(*taps) for tap in taps)
+
+
+_SIGMA = 1.4
+_STEPS = range(-4, 5)  # as far out as the Gaussian's density is above 0.01
+_GAUSSIAN = (
+    _unit([math.exp(-(u**2) / (2 * _SIGMA**2)) for u in _STEPS]),
+    _unit([u * math.exp(-(u**2) / (2 * _SIGMA**2)) for u in _STEPS]),
+)
 
 
 def gradient_loss(
@@ -70,7 +82,7 @@ def gradient_loss(
 
 
 def _difference(pred: Tensor, alpha: Tensor, operator: Operator, eps: float) -> Tensor:
-    smooth, slope = (_SOBEL_SMOOTH, _SOBEL_SLOPE) if operator == "sobel" else _gaussian_taps()
+    smooth, slope = _SOBEL if operator == "sobel" else _GAUSSIAN
     return (_magnitude(pred, smooth, slope, eps) - _magnitude(alpha, smooth, slope, eps)).abs()
 
 
@@ -78,12 +90,3 @@ def _magnitude(x: Tensor, smooth: tuple[float, ...], slope: tuple[float, ...], e
     gx = stencil(stencil(x, smooth, dim=2), slope, dim=3)
     gy = stencil(stencil(x, slope, dim=2), smooth, dim=3)
     return (gx.square() + gy.square() + eps**2).sqrt()
-
-
-def _gaussian_taps(sigma: float = 1.4, cutoff: float = 1e-2) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """A Gaussian and its derivative, each of unit L2 norm, as far out as the Gaussian's density exceeds ``cutoff``."""
-    radius = math.ceil(sigma * math.sqrt(-2 * math.log(math.sqrt(2 * math.pi) * sigma * cutoff)))
-    steps = range(-radius, radius + 1)
-    smooth = [math.exp(-(u**2) / (2 * sigma**2)) for u in steps]
-    slope = [u * g for u, g in zip(steps, smooth, strict=True)]
-    return tuple(g / math.hypot(*smooth) for g in smooth), tuple(d / math.hypot(*slope) for d in slope)

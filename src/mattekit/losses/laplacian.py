@@ -67,7 +67,8 @@ def laplacian_loss(
         ValueError: If a shape or an option is wrong, or ``mask_inputs`` is set without a mask.
 
     Source:
-        Hou and Liu 2019 (arXiv 1909.09725), equation 3: the sum over five levels of 2^(s-1) |L_s(pred) - L_s(alpha)|.
+        Hou and Liu 2019 (arXiv 1909.09725), equation 3: the sum over five levels of
+        ``2^(s-1) |L_s(pred) - L_s(alpha)|``.
 
     Example:
         >>> import torch

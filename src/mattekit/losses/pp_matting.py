@@ -113,7 +113,7 @@ def fusion_loss(
         alpha: True alpha, likewise.
         foreground: True foreground colours, (N, 3, H, W) in [0, 1]. Where they and the background are not known, as for
             a photo that nobody composed, leave both out: the composition term is then 0. (The authors' code passes the
-            photo for both, which makes it a constant, ``eps``.) `mattekit.foreground` can estimate them.
+            photo for both, which makes it a constant, ``eps``.)
         background: True background colours, likewise.
         eps: See `alpha_loss`, `gradient_loss` and `composition_loss`.
         operator: See `gradient_loss`.

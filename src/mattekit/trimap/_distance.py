@@ -22,7 +22,7 @@ def _distances_opencv(region: np.ndarray) -> np.ndarray:
     import cv2
 
     if not region.any():
-        return np.full(region.shape, np.inf, dtype=np.float32)
+        return np.full(region.shape, np.inf)
     return cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 

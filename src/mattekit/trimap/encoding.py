@@ -33,7 +33,7 @@ def from_semantic(semantic: Array) -> Array:
             a tensor (N, 1, H, W), or an array (H, W) or (N, H, W).
 
     Returns:
-        uint8: a tensor (N, 1, H, W), or an array (H, W) or (N, H, W). Of equal scores the first class wins.
+        Of uint8, a tensor (N, 1, H, W), or an array (H, W) or (N, H, W). Of equal scores the first class wins.
 
     Raises:
         TypeError: If it is neither tensor nor array.
@@ -122,8 +122,8 @@ def distance_maps(trimap: Array, *, encoding: Literal["fba", "euclidean"] = "fba
             the background, then of that to the foreground. ``"euclidean"``: two channels, the distances themselves.
 
     Returns:
-        float32: a tensor (N, 6 or 2, H, W), or an array (6 or 2, H, W) or (N, 6 or 2, H, W). To a region that does not
-        exist the distance is infinite and its Gaussians are 0.
+        Of float32, a tensor (N, 6 or 2, H, W), or an array (6 or 2, H, W) or (N, 6 or 2, H, W). To a region that does
+        not exist the distance is infinite and its Gaussians are 0.
 
     Raises:
         TypeError: If the trimap is not uint8.

@@ -122,13 +122,14 @@ def random_from_alpha(
     """
     matte = matte_tensor("alpha", alpha)
     is_foreground, is_background = _known(matte)
-    trimaps = [merge(is_foreground[:0], is_background[:0])]
-    for image in zip(is_foreground.split(1), is_background.split(1), strict=True):
+    trimap = torch.empty_like(matte, dtype=torch.uint8)
+    for i in range(len(matte)):
         inner = _draw(kernels.sizes, generator)
         outer = inner if kernels.shared else _draw(kernels.sizes, generator)
         iterations = _draw(kernels.iterations, generator)
-        trimaps.append(_erode_both(*image, (inner, outer), kernels.kernel, iterations))
-    return like(alpha, torch.cat(trimaps))
+        one = slice(i, i + 1)
+        trimap[one] = _erode_both(is_foreground[one], is_background[one], (inner, outer), kernels.kernel, iterations)
+    return like(alpha, trimap)
 
 
 def from_mask(

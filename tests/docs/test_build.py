@@ -1,0 +1,108 @@
+"""The build's own tools: blocks that run, and the look at the built pages. The whole build is `make docs`, in CI."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+PAGE = """# A page
+
+```{run}
+total = 40
+print("printed")
+total + 2
+```
+
+```{run}
+:raises: ValueError
+
+int("no number")
+```
+
+```{run} console
+$ echo from the shell
+```
+
+```{panels}
+[[0.0, 1.0]] | a caption | an alternative
+```
+"""
+
+
+def build(folder, page):
+    """Build one page with the run extension, warnings being errors; the HTML, or what went wrong."""
+    pytest.importorskip("sphinx")
+    pytest.importorskip("myst_parser")
+    (folder / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(DOCS / '_ext')!r})\n"
+        "from sphinx.builders.html import StandaloneHTMLBuilder as H\n"
+        "H.supported_image_types = [*H.supported_image_types, 'image/webp']\n"
+        "extensions = ['myst_parser', 'run']\n"
+        "html_theme = 'basic'\n"
+    )
+    (folder / "index.md").write_text(page)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(folder), str(folder / "out")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done.returncode, (folder / "out" / "index.html").read_text() if not done.returncode else done.stderr
+
+
+def test_a_page_shows_what_happened(tmp_path):
+    status, html = build(tmp_path, PAGE)
+    assert status == 0, html
+    for shown in ("printed\n42", "ValueError: invalid literal", "from the shell", "a caption", 'alt="an alternative"'):
+        assert shown in html
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ("```{run}\n1 / 0\n```", "ZeroDivisionError"),
+        ("```{run}\nimport warnings\nwarnings.warn('beware')\n```", "beware"),
+        ("```{run}\n:raises: ValueError\n\n1\n```", "should have raised ValueError"),
+        ("```{run} console\n$ exit 3\n```", "ended with status 3"),
+        ("```{panels}\nundefined | a caption | an alternative\n```", "NameError"),
+        ("```{panels}\n[[0.0]] | a caption\n```", "expression | caption | alt text"),
+    ],
+)
+def test_what_goes_wrong_fails_the_build(tmp_path, block, reason):
+    status, message = build(tmp_path, f"# A page\n\n{block}\n")
+    assert status != 0
+    assert reason in message
+
+
+@pytest.fixture
+def check():
+    pytest.importorskip("sphinx")
+    spec = importlib.util.spec_from_file_location("check", DOCS / "check.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("html", "problem"),
+    [
+        ('<img src="picture.webp" alt="a picture">', None),
+        ('<a href="#here" id="here">', None),
+        ('<a href="https://example.org">', None),
+        ('<img src="picture.webp" alt=" ">', "without alternative text"),
+        ('<img src="missing.webp" alt="a picture">', "not there"),
+        ('<script src="https://example.org/x.js"></script>', "fetches https://example.org/x.js"),
+        ('<a href="gone.html">', "links to gone.html"),
+        ('<a href="#gone">', "no such place"),
+        ("x" * 1_500_001, "weighs 1.5 MB"),
+        ('<svg role="img"></svg>', "without a label"),
+    ],
+)
+def test_the_look_at_the_pages(tmp_path, check, html, problem):
+    (tmp_path / "picture.webp").write_bytes(b"picture")
+    path = tmp_path / "index.html"
+    path.write_text(html)
+    page = check.Page(path)
+    found = check.problems_of(path, page, {path: page})
+    assert len(found) == (problem is not None)
+    assert problem is None or problem in found[0]

@@ -1,0 +1,103 @@
+"""The pages' sources: what they name exists, their code is code, their pictures can be heard, and they lead on."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if not {"_build", "_run"} & set(path.relative_to(DOCS).parts))
+READ_TOO = [path for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md") if path.exists()]
+BLOCK = re.compile(r"^```(\{run\}(?! console)|python|py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def blocks(path):
+    """Every Python block of a page, without its options."""
+    for kind, body in BLOCK.findall(path.read_text()):
+        code = re.sub(r"\A(:\w+:.*\n)+\n", "", body)
+        yield kind, code
+
+
+@pytest.mark.parametrize("path", PAGES + READ_TOO, ids=name_of)
+def test_code_parses_and_names_what_exists(path):
+    for _, code in blocks(path):
+        tree = ast.parse(code)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mattekit"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
+            elif isinstance(node, ast.Attribute) and (dotted := dotted_name(node)) and dotted.startswith("mattekit."):
+                resolve(dotted)
+
+
+def dotted_name(node):
+    parts = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else None
+
+
+def resolve(dotted):
+    package, *names = dotted.split(".")
+    found = importlib.import_module(package)
+    for name in names:
+        found = getattr(found, name)
+    return found
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_code_fits_the_page(path):
+    """88 characters fit a desk's column without scrolling."""
+    wide = [line for kind, code in blocks(path) if kind == "{run}" for line in code.splitlines() if len(line) > 88]
+    assert not wide
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_every_page_leads_on(path):
+    assert "**Next:**" in path.read_text()
+
+
+@pytest.mark.parametrize("path", PAGES + READ_TOO, ids=name_of)
+def test_every_picture_has_alt_text(path):
+    text = path.read_text()
+    assert all(alt.strip() for alt in re.findall(r"!\[(.*?)\]\(", text))
+    for body in re.findall(r"^:::\{figure\} .*?\n(.*?)^:::", text, re.MULTILINE | re.DOTALL):
+        assert re.search(r"^:alt: \S", body, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_files_and_tests_that_are_named_exist(path):
+    text = path.read_text()
+    for file, test in re.findall(r"`((?:src|tests|docs|benchmarks)/[\w/.]+?)(?:::(\w+))?`", text):
+        assert (ROOT / file).exists(), file
+        if test:
+            assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
+
+
+def test_the_map_covers_the_paper():
+    """Every equation, figure and table of the paper has its line."""
+    text = (DOCS / "paper.md").read_text()
+    for number in (*range(1, 10), "10, 11", 12):
+        assert f"\n({number}) " in text, f"equation {number}"
+    figures, tables = (text.split(f"\n## {title}\n")[1].split("\n## ")[0] for title in ("Figures", "Tables"))
+    assert re.findall(r"^\| (\d) \|", figures, re.MULTILINE) == list("123456")
+    assert re.findall(r"^\| (\d) \|", tables, re.MULTILINE) == list("1234")
+
+
+def test_every_page_is_reached():
+    """A page that no table of contents names would be found by nobody."""
+    named = set()
+    for path in PAGES:
+        for body in re.findall(r"^```\{toctree\}\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
+            entries = [line for line in body.splitlines() if line and not line.startswith(":")]
+            named |= {(path.parent / entry).with_suffix(".md").resolve() for entry in entries}
+    assert {path.resolve() for path in PAGES} - named == {(DOCS / "index.md").resolve()}

@@ -7,8 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["predict"]
-
 _MULTIPLE = 32
 
 

@@ -1,0 +1,190 @@
+"""How everything here is measured: sides that take turns, medians, peak memory, operations, and the machine's peaks."""
+
+import ctypes
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@dataclass(frozen=True)
+class Row:
+    """One side of one case, as the table at the end shows it."""
+
+    case: str
+    side: str
+    milliseconds: float
+    ratio: float
+    """The first side's median time over this one's: how many times faster this is."""
+    megabytes: float | None = None
+    """Peak memory beyond what was there before the call."""
+    gflops: float | None = None
+    """Floating-point operations of the case, in 10⁹: those of the first side, so that doing fewer is no handicap."""
+    peak_share: float | None = None
+    """Operations a second over those of a large matrix product in the side's precision."""
+    note: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
+class Clock:
+    """Times calls on a device: by synchronised clocks, since a call returns before a GPU is done."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def synchronise(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+    def seconds(self, function: Callable[[], object]) -> float:
+        self.synchronise()
+        start = time.perf_counter()
+        function()
+        self.synchronise()
+        return time.perf_counter() - start
+
+    def best(self, function: Callable[[], object], rounds: int = 7) -> float:
+        """The least of a few: for the peaks, which are what the machine can do."""
+        for _ in range(2):
+            function()
+        return min(self.seconds(function) for _ in range(rounds))
+
+    def peak_megabytes(self, function: Callable[[], object]) -> float | None:
+        """Peak memory of a call beyond what was there before it; None where the system does not tell."""
+        gc.collect()
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+            before = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            function()
+            torch.cuda.synchronize()
+            return (torch.cuda.max_memory_allocated() - before) / 1e6
+        _give_back_freed_memory()
+        before = _status_kilobytes("VmRSS")
+        if before is None or not _reset_high_water():
+            return None
+        function()
+        peak = _status_kilobytes("VmHWM")
+        return None if peak is None else (peak - before) * 1024 / 1e6
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a device does at best, measured: the ceilings that shares refer to."""
+
+    name: str
+    flops: Mapping[str, float]
+    """Operations a second of a large matrix product, by precision."""
+    bytes_per_second: float
+    """Of a large copy, bytes read plus bytes written."""
+
+    @classmethod
+    def measured(cls, device: str) -> "Machine":
+        clock, side = Clock(device), 8192 if device == "cuda" else 2048
+        a = torch.randn(side, side, device=device)
+        flops = {}
+        for name, dtype in (("float32", torch.float32), ("tf32", torch.float32), ("bfloat16", torch.bfloat16)):
+            if name == "tf32" and device == "cpu":
+                continue
+            x = a.to(dtype)
+            with tf32(name == "tf32"):
+                flops[name] = 2 * side**3 / clock.best(lambda x=x: x @ x)
+        source = torch.randn(2**28 if device == "cuda" else 2**26, device=device)
+        target = torch.empty_like(source)
+        seconds = clock.best(lambda: target.copy_(source))
+        return cls(_name(device), flops, 2 * source.nbytes / seconds)
+
+    def __str__(self) -> str:
+        products = ", ".join(f"{name} {flops / 1e9:,.0f}" for name, flops in self.flops.items())
+        return f"{self.name}: matrix product in GFLOP/s: {products}; copy {self.bytes_per_second / 1e9:,.0f} GB/s"
+
+
+class tf32:
+    """Let float32 products and convolutions on a GPU use TF32, or not, within the block."""
+
+    def __init__(self, allowed: bool) -> None:
+        self.allowed = allowed
+
+    def __enter__(self) -> None:
+        self.before = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = self.allowed
+
+    def __exit__(self, *_: object) -> None:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = self.before
+
+
+def take_turns(
+    sides: Mapping[str, Callable[[], object]], clock: Clock, rounds: int, warm_up: int
+) -> tuple[dict[str, list[float]], Callable[[], None]]:
+    """Times of all sides but the last, filled by the function returned, which is to run before the last one's turn.
+
+    So pytest-benchmark times the last side, and every other side has its turn between two of its rounds: what else
+    runs on the machine hits all alike.
+    """
+    *others, _ = sides
+    times: dict[str, list[float]] = {name: [] for name in others}
+    for function in sides.values():
+        for _ in range(warm_up):
+            function()
+    clock.synchronise()
+
+    def turn() -> None:
+        for name in others:
+            times[name].append(clock.seconds(sides[name]))
+
+    assert rounds > 0
+    return times, turn
+
+
+def median(times: list[float]) -> float:
+    return statistics.median(times)
+
+
+def count_flops(function: Callable[[], object]) -> float:
+    """Floating-point operations of convolutions and products in a call, backward included."""
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return float(counter.get_total_flops())
+
+
+def _name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = "CPU"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{model}, {torch.get_num_threads()} threads, {capability}"
+
+
+def _status_kilobytes(field: str) -> int | None:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) for line in lines if line.startswith(field)), None)
+
+
+def _give_back_freed_memory() -> None:
+    """Of what earlier calls freed, the C library keeps some, which the next call would take without a trace."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):  # not glibc
+        return
+
+
+def _reset_high_water() -> bool:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return True

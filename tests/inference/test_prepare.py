@@ -1,0 +1,405 @@
+import copy
+import gc
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from mattekit.blocks import ConvFusion, ReplaceFusion
+from mattekit.encoders import hrnet_w18_small_v1
+from mattekit.inference import PreparedMatting, _stages, predict, prepare
+from mattekit.inference._fold import fold_batch_norms
+from mattekit.inference._shapes import ShapeCache, compiled
+from mattekit.models import PPMatting, pp_matting
+from oracles import seeded
+from oracles.networks import small, trained_looking
+
+
+def folded_state(model):
+    """A small network whose running statistics and every other number are not at their start."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return trained_looking(model)
+
+
+def assert_equal(actual, expected, *, atol=1e-4):
+    for name in ("alpha", "detail", "semantic_logits"):
+        torch.testing.assert_close(getattr(actual, name), getattr(expected, name), rtol=0, atol=atol, msg=name)
+
+
+@torch.inference_mode()
+def test_gives_the_references_mattes(tmp_path):
+    model = pp_matting("hrnet_w18", weights=seeded.write_pdparams(tmp_path / "w18.pdparams", "hrnet_w18")).eval()
+    reference = np.load(seeded.PADDLESEG / "hrnet_w18_64x96.npz")
+    image = torch.from_numpy(reference["input"]) * 0.5 + 0.5
+    expected, actual = model(image), prepare(model)(image)
+    torch.testing.assert_close(actual.alpha, expected.alpha, rtol=0, atol=1e-4)
+    torch.testing.assert_close(actual.detail, expected.detail, rtol=0, atol=1e-4)
+    torch.testing.assert_close(actual.semantic_logits, expected.semantic_logits, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(actual.detail.numpy(), reference["detail"], rtol=0, atol=1e-4)
+    # bfloat16 rounds each of some 150 layers to 2^-9 of its size; measured 0.014
+    rough = prepare(model, precision="bfloat16")(image)
+    torch.testing.assert_close(rough.detail, expected.detail, rtol=0, atol=0.05)
+    sad = (rough.alpha - expected.alpha).abs().sum()
+    assert sad < 0.05 * expected.alpha.sum()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 47), (256, 64), (70, 101)])
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@torch.inference_mode()
+def test_gives_the_models_numbers(size, batch, memory_format):
+    model = folded_state(small())
+    image = torch.rand(batch, 3, *size)
+    expected = model(image)
+    assert_equal(prepare(model)(image.contiguous(memory_format=memory_format)), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("guidance", [(), (5,), (2, 4), (1, 2, 3, 4, 5)])
+@torch.inference_mode()
+def test_every_kind_of_guidance(guidance, monkeypatch):
+    monkeypatch.setattr(_stages, "STRIP_BYTES", 1 << 12)
+    model = folded_state(small(guidance=guidance))
+    image = torch.rand(1, 3, 128, 64)
+    assert_equal(prepare(model)(image), model(image), atol=2e-5)
+
+
+@pytest.mark.parametrize("height", [128, 192, 132, 126])
+@torch.inference_mode()
+def test_strips_are_seamless(height, monkeypatch):
+    """Random weights everywhere, so that a missing row would show; at 126 only the half resolution can be cut."""
+    model = folded_state(small())
+    image = torch.rand(2, 3, height, 64)
+    cuts = []
+    cat = torch.cat
+    monkeypatch.setattr(torch, "cat", lambda tensors, dim=0: cuts.append(dim) or cat(tensors, dim=dim))
+    whole = prepare(model)(image)
+    assert 2 not in cuts
+    monkeypatch.setattr(_stages, "STRIP_BYTES", 1 << 12)
+    in_strips = prepare(model)(image)
+    assert 2 in cuts
+    assert_equal(in_strips, whole, atol=1e-6)
+
+
+@pytest.mark.parametrize("convs", [0, 1, 3, 6])
+@pytest.mark.parametrize("scales", [(1,), (2,), (2, 4), (1, 8)])
+def test_halo_is_as_wide_as_it_must_be(convs, scales, monkeypatch):
+    """Sums of upsampled inputs, smoothed: whole numbers, so that strips are equal to the last bit."""
+    monkeypatch.setattr(_stages, "STRIP_BYTES", 0)
+    size = (192, 8)
+    inputs = [torch.randint(0, 9, (1, 1, size[0] // s, size[1] // s)).double() for s in scales]
+
+    def function(inputs, size):
+        x = sum(nn.functional.interpolate(x, size=tuple(size), mode="bilinear") for x in inputs)
+        for _ in range(convs):
+            x = nn.functional.conv2d(x, torch.ones(1, 1, 3, 3).double(), padding=1)
+        return (x, -x)
+
+    actual = _stages.run_in_strips(function, inputs, size, channels=1, convs=convs)
+    for got, expected in zip(actual, function(inputs, size), strict=True):
+        assert got.equal(expected)
+
+
+def test_the_model_is_left_alone():
+    model = folded_state(small())
+    calls = []
+    model.encoder.register_forward_hook(lambda *_: calls.append("hook"))
+    before = copy.deepcopy(model.state_dict())
+    names = [name for name, _ in model.named_modules()]
+    types = [type(module) for module in model.modules()]
+    prepared = prepare(model, precision="bfloat16")
+    with torch.no_grad():
+        for parameter in prepared.parameters():
+            parameter.fill_(torch.nan)
+    assert all(tensor.equal(before[name]) for name, tensor in model.state_dict().items())
+    assert [name for name, _ in model.named_modules()] == names
+    assert [type(module) for module in model.modules()] == types
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert not any(module.training for module in model.modules())
+    assert model.encoder.conv1.weight.is_contiguous()
+    model(torch.rand(1, 3, 32, 32))
+    assert calls == ["hook"]
+
+
+def test_only_what_is_known_and_unwatched_is_folded():
+    class Own(nn.Sequential):
+        pass
+
+    def pair():
+        return [nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)]
+
+    watched = nn.Sequential(*pair())
+    watched[1].register_forward_hook(lambda *_: None)
+    batch_statistics = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3, track_running_stats=False))
+    padded = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1, padding=1))
+    for module in (Own(*pair()), watched, batch_statistics, padded):
+        module.eval()
+        before = [type(child) for child in module]
+        assert fold_batch_norms(module) == 0
+        assert [type(child) for child in module] == before
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("bias", [True, False])
+def test_folds_before_and_after_a_convolution(affine, bias):
+    block = nn.Sequential(
+        nn.BatchNorm2d(3, affine=affine),
+        nn.Conv2d(3, 4, 1, stride=2, bias=bias),
+        nn.Conv2d(4, 4, 3, padding=1, bias=bias),
+        nn.BatchNorm2d(4, affine=affine),
+    )
+    x = torch.rand(2, 3, 9, 9)
+    block(x)  # running statistics
+    expected = block.eval()(x)
+    assert fold_batch_norms(block) == 2
+    torch.testing.assert_close(block(x), expected)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in block.modules())
+
+
+@pytest.mark.parametrize("fusion", ["replace", "conv", "detail"])
+@torch.inference_mode()
+def test_no_batch_norm_is_left(fusion):
+    model = trained_looking(pp_matting("hrnet_w18_small_v1", fusion=fusion))
+    prepared = prepare(model, precision="bfloat16")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in prepared.modules())
+    assert {part.dtype for part in prepared(torch.rand(1, 3, 32, 32))} == {torch.float32}
+
+
+class PlainEncoder(nn.Module):
+    channels, strides = (4, 5, 6), (2, 4, 32)
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Conv2d(3, 4, 2, 2), nn.Conv2d(4, 5, 2, 2), nn.Conv2d(5, 6, 8, 8)])
+        self.norm = nn.BatchNorm2d(6)
+
+    def forward(self, image):
+        features = []
+        for layer in self.layers:
+            features.append(layer(features[-1] if features else image))
+        return [*features[:2], self.norm(features[2])]
+
+
+class PlainContext(nn.Module):
+    guidance_channels = (3,) * 5
+
+    def forward(self, x, size):
+        logits = nn.functional.interpolate(x[:, :3], size=size)
+        return logits, [logits] * 5
+
+
+class PlainDetail(nn.Module):
+    def forward(self, features, guidance, size):
+        return nn.functional.interpolate(features[0][:, :1], size=size) + guidance[0][:, :1]
+
+
+@torch.inference_mode()
+def test_parts_of_another_kind_stay_as_they_are():
+    model = PPMatting(PlainEncoder(), PlainContext(), PlainDetail(), ConvFusion()).eval()
+    image = torch.rand(2, 3, 64, 64)
+    prepared = prepare(model)
+    assert_equal(prepared(image), model(image), atol=1e-6)
+    assert "0 batch norms folded into convolutions; 1 stay, encoder.norm the first" in repr(prepared)
+    assert "the branches run as they are" in repr(prepared)
+
+
+@torch.inference_mode()
+def test_hooks_in_a_branch_still_run():
+    model = folded_state(small())
+    calls = []
+    model.context.head.register_forward_hook(lambda *_: calls.append("hook"))
+    image = torch.rand(1, 3, 64, 64)
+    expected = model(image)
+    assert_equal(prepare(model)(image), expected, atol=2e-5)
+    assert len(calls) == 2
+
+
+def test_predict_takes_it_in_the_models_place():
+    model = folded_state(small())
+    model.max_short_side = 64
+    photo = np.random.default_rng(0).integers(0, 256, (130, 150, 3), dtype=np.uint8)
+    prepared = prepare(model)
+    assert prepared.max_short_side == 64
+    np.testing.assert_allclose(predict(prepared, photo), predict(model, photo), rtol=0, atol=1e-4)
+
+
+def test_predict_gives_the_photo_in_full_precision():
+    prepared = prepare(folded_state(small()), precision="bfloat16")
+    seen = []
+    prepared.register_forward_pre_hook(lambda _, args: seen.append(args[0].dtype))
+    assert predict(prepared, np.zeros((64, 64, 3), np.uint8)).dtype == np.float32
+    assert seen == [torch.float32]
+
+
+def test_no_gradients_and_no_training():
+    prepared = prepare(folded_state(small()))
+    image = torch.rand(1, 3, 64, 64, requires_grad=True)
+    assert not any(part.requires_grad for part in prepared(image))
+    assert not prepared.eval().training
+    with pytest.raises(ValueError, match="a prepared network cannot train"):
+        prepared.train()
+    assert not any(module.training for module in prepared.modules())
+
+
+@torch.no_grad()
+def test_autocast_and_other_precisions_of_the_image_change_nothing():
+    prepared = prepare(folded_state(small()))
+    image = torch.rand(1, 3, 64, 64).bfloat16().float()
+    expected = prepared(image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_equal(prepared(image.bfloat16()), expected, atol=0)
+    assert_equal(prepared(image.double()), expected, atol=0)
+
+
+@torch.no_grad()
+def test_double_precision_models():
+    model = folded_state(small())
+    image = torch.rand(1, 3, 64, 64)
+    assert_equal(prepare(copy.deepcopy(model).double())(image), model(image), atol=2e-5)
+
+
+@pytest.mark.parametrize("part", ["model", "encoder.bn1"])
+def test_a_model_in_training_is_refused_with_the_reason(part):
+    model = small().eval()
+    (model if part == "model" else model.get_submodule(part)).train()
+    with pytest.raises(ValueError, match=r"model must be in evaluation mode, .* cannot be folded; call model.eval\(\)"):
+        prepare(model)
+
+
+def test_bad_arguments(monkeypatch):
+    class Own(PPMatting):
+        def forward(self, image):
+            return super().forward(image)
+
+    encoder, parts = hrnet_w18_small_v1(), small()
+    with pytest.raises(TypeError, match="model must be a PPMatting, got HRNet"):
+        prepare(encoder)
+    with pytest.raises(TypeError, match="model must have the forward of PPMatting, got Own"):
+        prepare(Own(parts.encoder, parts.context, parts.detail, ReplaceFusion()).eval())
+    with pytest.raises(ValueError, match="precision must be one of 'float32', 'bfloat16', 'float16', got 'half'"):
+        prepare(small().eval(), precision="half")
+    with pytest.raises(ValueError, match="precision must be 'float32' or 'bfloat16' for a model on the CPU"):
+        prepare(small().eval(), precision="float16")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(RuntimeError, match=r"compile=True needs a C\+\+ compiler"):
+        prepare(small().eval(), compile=True)
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (torch.rand(1, 4, 64, 64), ValueError, r"image must have shape \(N, 3, H, W\), got \(1, 4, 64, 64\)"),
+        (torch.rand(1, 3, 64, 31), ValueError, r"image must have sides from 32 up, got \(1, 3, 64, 31\)"),
+        (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), TypeError, "image must be floating-point, got torch.uint8"),
+    ],
+)
+def test_bad_images(image, error, message):
+    with pytest.raises(error, match=message):
+        prepare(small().eval())(image)
+
+
+def test_says_what_it_did():
+    model = small().eval()
+    prepared = prepare(model, precision="bfloat16")
+    assert isinstance(prepared, PreparedMatting)
+    count = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert prepared.report[:2] == ("bfloat16, channels_last, on cpu", f"{count} batch norms folded into convolutions")
+    assert all(line in str(prepared) for line in prepared.report)
+
+
+class Made:
+    """What belongs to a shape."""
+
+    def __init__(self, image):
+        self.shape = image.shape
+
+    def __call__(self, image):
+        assert image.shape == self.shape
+        return (image + 1,)
+
+
+def test_the_shape_cache_is_bounded():
+    made = []
+
+    def make(image):
+        run = Made(image)
+        made.append(weakref.ref(run))
+        return run
+
+    cache = ShapeCache(lambda image: (image + 1,), make, size=3)
+    for side in range(1, 21):
+        image = torch.zeros(1, 1, side, 1)
+        assert cache(image)[0].equal(image + 1)
+        assert len(made) == side - 1  # the first of a shape runs as it is
+        assert cache(image)[0].equal(image + 1)
+        assert len(made) == side
+        assert len(cache.shapes) <= 3
+    gc.collect()
+    assert [ref() is not None for ref in made] == [False] * 17 + [True] * 3
+
+
+def test_the_shape_used_longest_ago_makes_room():
+    cache = ShapeCache(lambda image: (image,), Made, size=2)
+    a, b, c = (torch.zeros(1, 1, side, 1) for side in (1, 2, 3))
+    for image in (a, b, a, c):
+        cache.get(image)
+    assert cache.shapes == [tuple(a.shape), tuple(c.shape)]
+
+
+def test_warm_up_on_the_cpu_needs_no_cache():
+    prepared = prepare(folded_state(small()))
+    prepared.warm_up((1, 3, 64, 64))
+    with pytest.raises(ValueError, match=r"image must have shape \(N, 3, H, W\), got \(3, 64, 64\)"):
+        prepared.warm_up((3, 64, 64))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, on importing its compiler
+@torch.no_grad()
+def test_compiles_what_it_is_given():
+    """A tiny network; a whole one takes a C++ compiler more than a minute."""
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU()).eval()
+    image = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(compiled(network, image)(image), network(image))
+
+
+@torch.no_grad()
+def test_exports_in_one_graph():
+    """What compile=True compiles, short of the compiling."""
+    model = folded_state(small())
+    image = torch.rand(2, 3, 128, 64)
+    network = prepare(model).network
+    exported = torch.export.export(network, (image,), strict=False).module()
+    assert_equal(torch.compile(exported, backend="eager", fullgraph=True, dynamic=False)(image), model(image))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-4), ("bfloat16", 0.05), ("float16", 0.01)])
+@torch.no_grad()
+def test_cuda(precision, atol, compile, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    model = folded_state(small()).cuda()
+    prepared = prepare(model, precision=precision, compile=compile)
+    shapes = [(1, 3, 64, 96), (2, 3, 64, 64)]
+    for shape in [*shapes, *shapes, *shapes]:  # plain, recorded, replayed
+        image = torch.rand(shape, device="cuda")
+        expected, first = model(image), prepared(image)
+        torch.testing.assert_close(first.detail, expected.detail, rtol=0, atol=atol)
+        kept = first.detail.clone()
+        prepared(torch.rand(shape, device="cuda"))
+        assert first.detail.equal(kept)  # a later call does not write over an earlier result
+    assert prepared._cache.shapes == shapes
+
+
+@pytest.mark.cuda
+@torch.no_grad()
+def test_cuda_leaves_global_switches_alone():
+    before = torch.backends.cudnn.benchmark
+    prepare(folded_state(small()).cuda()).warm_up((1, 3, 64, 64))
+    assert torch.backends.cudnn.benchmark == before

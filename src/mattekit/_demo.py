@@ -23,7 +23,7 @@ from mattekit.losses import pp_matting_loss
 from mattekit.metrics import sad
 from mattekit.models import PPMatting
 
-_CROP, _BATCH, _STEPS, _SECONDS = 192, 4, 320, 150
+_CROP, _BATCH, _STEPS, _SECONDS = 192, 4, 320, 180
 _LEARNING_RATE = 2e-3
 _NEW_BACKGROUND = (0.16, 0.32, 0.62)
 

@@ -6,11 +6,11 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types unit docs dist format clean
+.PHONY: help demo test lint types unit docs dist format clean benchmarks
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## fit a small network to one photo and write its matte (about three minutes)
 	$(BIN)/mattekit demo
@@ -40,8 +40,14 @@ format: $(VENV)/.installed-dev ## put the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+benchmarks: $(VENV)/.installed-dev ## measure on this machine: a table, JSON in benchmarks/results, a picture in docs/_static
+	mkdir -p benchmarks/results
+	$(BIN)/python -m pytest benchmarks --table benchmarks/results/table.json --benchmark-json benchmarks/results/rounds.json
+	mkdir -p docs/_static
+	$(BIN)/python benchmarks/plot.py benchmarks/results/table.json docs/_static/benchmarks.svg
+
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build docs/_build docs/_run matte-demo
+	rm -rf $(VENV) dist build docs/_build docs/_run matte-demo benchmarks/results
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"

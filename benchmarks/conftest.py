@@ -1,5 +1,6 @@
 """The fixture `compare`, the table at the end, and which cases run where."""
 
+import gc
 import json
 import os
 import platform
@@ -40,8 +41,12 @@ def device(request):
 
 
 @pytest.fixture(autouse=True)
-def _seed():
+def _afresh():
     torch.manual_seed(0)
+    yield
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def channels_last(model, dtype=torch.float32):
 FORWARD = [
     ("hrnet_w18", 1, 512, 7, True),
     ("hrnet_w18", 1, 1024, 3, False),
-    ("hrnet_w18", 16, 512, 1, False),
+    ("hrnet_w18", 16, 512, 0, False),
     ("hrnet_w18", 16, 1024, 0, False),
     ("hrnet_w48", 1, 512, 3, True),
     ("hrnet_w48", 1, 1024, 0, False),

@@ -379,6 +379,9 @@ def test_exports_in_one_graph():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:.*TF32:UserWarning")  # later versions of torch have a second way to say it
+@pytest.mark.filterwarnings("ignore:.*TensorFloat32:UserWarning")  # its compiler's advice
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 @pytest.mark.parametrize("compile", [False, True])
 @pytest.mark.parametrize(("precision", "atol"), [("float32", 1e-4), ("bfloat16", 0.05), ("float16", 0.01)])
 @torch.no_grad()

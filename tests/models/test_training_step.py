@@ -95,6 +95,8 @@ def test_the_mixed_step_compiles_in_one_graph():
 
 
 @pytest.mark.cuda
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, on importing its compiler
+@pytest.mark.filterwarnings("ignore:.*TensorFloat32:UserWarning")  # its compiler's advice
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_cuda_mixed_compiled_step(memory_format):
     """The step that the benchmark times: compiled for the GPU, losses near those of eager float32."""

@@ -129,6 +129,12 @@ def test_autocast_gives_full_precision_maps():
     torch.testing.assert_close(output.detail, expected.detail, rtol=0, atol=0.05)
 
 
+def test_runs_on_the_meta_device():
+    """Where shapes and operations are counted without computing."""
+    with torch.device("meta"):
+        assert small().eval()(torch.rand(1, 3, 64, 96)).alpha.shape == (1, 1, 64, 96)
+
+
 def test_double_precision():
     model = trained_looking(small()).double()
     assert {part.dtype for part in model(torch.rand(1, 3, 32, 32, dtype=torch.double))} == {torch.double}

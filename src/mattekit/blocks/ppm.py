@@ -1,6 +1,7 @@
 """The pyramid pooling module (PPM) of PSPNet (Zhao et al. 2017), which strengthens the global context."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +65,8 @@ def grid_average(x: Tensor, cells: int) -> Tensor:
 
     Half-precision inputs are summed in float32.
     """
-    with torch.autocast(x.device.type, enabled=False):
+    in_full = torch.amp.is_autocast_available(x.device.type)  # the meta device has no autocast to switch off
+    with torch.autocast(x.device.type, enabled=False) if in_full else nullcontext():
         full = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         rows = _averaging_matrix(x.shape[-2], cells, full)
         columns = _averaging_matrix(x.shape[-1], cells, full)

@@ -63,7 +63,8 @@ def small_network() -> PPMatting:
     widths = ((64, 32), (32, 16), (16, 16), (16, 16), (16, 16))
     context = SemanticContextBranch(128, pooling=PyramidPooling(128, 64), widths=widths)
     detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, widths=(16, 16, 16, 8))
-    return PPMatting(encoder, context, detail, ReplaceFusion())
+    model = PPMatting(encoder, context, detail, ReplaceFusion())
+    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
 
 
 def fit(

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mattekit import trimap
-from mattekit._files import read_image, read_matte, write_image
+from mattekit._files import read_image, read_matte, write_cutout, write_image
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
 from mattekit.compositing import composite
 from mattekit.encoders import HRNet
@@ -104,8 +104,7 @@ def run(folder: Path) -> None:
     steps = fit(model, photo, truth)
     alpha = predict(model, photo)
     panels = _panels(model, photo, alpha)
-    write_image(folder / "lemur_alpha.png", panels["matte"])
-    write_image(folder / "lemur_cutout.png", np.dstack([photo, panels["matte"]]))
+    write_cutout(folder, "lemur", photo, alpha)
     write_image(folder / "contact_sheet.png", _sheet(panels))
     print(
         _REPORT.format(folder=folder, steps=steps, error=float(sad(alpha, truth)), thousands=photo[..., 0].size // 1000)

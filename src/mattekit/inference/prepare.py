@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import check_choice, check_floating, check_nchw
+from mattekit._checks import check_choice
 from mattekit.inference._network import InferenceNetwork
 from mattekit.inference._shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.models import PPMatting, PPMattingOutput
+from mattekit.models.pp_matting import check_image
 
 Precision = Literal["float32", "bfloat16", "float16"]
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -154,10 +155,7 @@ class PreparedMatting(nn.Module):
         return CudaGraph(run, image) if image.device.type == "cuda" else run
 
     def _checked(self, image: Tensor) -> Tensor:
-        check_nchw("image", image, 3)
-        check_floating("image", image)
-        if min(image.shape[-2:]) < 32:
-            raise ValueError(f"image must have sides from 32 up, got {tuple(image.shape)}")
+        check_image(image)
         return image.detach().to(torch.float32, memory_format=torch.channels_last)
 
     def __repr__(self) -> str:

@@ -88,7 +88,7 @@ class PPMatting(nn.Module):
 
     def forward(self, image: Tensor) -> PPMattingOutput:
         """Return alpha, detail map and semantic logits of an image, (N, 3, H, W) in [0, 1]."""
-        _check_image(image)
+        check_image(image)
         size = image.shape[-2:]
         features = self.encoder(self.normalise(image))
         semantic_logits, guidance = self.context(features[-1], size)
@@ -101,7 +101,8 @@ class PPMatting(nn.Module):
         return (image - self.mean) / self.std
 
 
-def _check_image(image: Tensor) -> None:
+def check_image(image: Tensor) -> None:
+    """Demand what PP-Matting takes: floating-point, (N, 3, H, W), sides from 32 up."""
     if torch.compiler.is_compiling():  # a rule on a traced side would forbid the exported network smaller ones
         return
     check_nchw("image", image, 3)

@@ -60,11 +60,13 @@ def test_every_kernel_is_opencvs(kernel, inner, outer, iterations):
 @given(alphas(), radii, st.integers(1, 3))
 def test_a_square_is_scipys(alpha, width, iterations):
     found = tm.from_alpha(alpha, width=width, kernel="square", iterations=iterations)
-    footprint = np.ones((2 * width + 1,) * 2, bool)
+    size = 2 * width + 1
     for trimap, matte in zip(found[:, 0].numpy(), alpha[:, 0].numpy(), strict=True):
         for value, known in ((255, matte == 1), (0, matte == 0)):
-            expected = ndimage.binary_erosion(known, footprint, iterations=iterations, border_value=1)
-            assert np.array_equal(trimap == value, expected)
+            # not binary_erosion: of footprints larger than the image it writes beyond its memory (SciPy 1.17)
+            for _ in range(iterations):
+                known = ndimage.minimum_filter(known, size, mode="constant", cval=1)
+            assert np.array_equal(trimap == value, known)
 
 
 @pytest.mark.parametrize("kernel", sorted(KERNELS))

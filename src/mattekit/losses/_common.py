@@ -49,7 +49,7 @@ def widen(x: Tensor) -> Tensor:
 def charbonnier(difference: Tensor, eps: float) -> Tensor:
     """The differentiable absolute value of equations 7 and 10: sqrt(d² + ε²)."""
     check_positive("eps", eps)
-    return (difference.square() + eps**2).sqrt()
+    return torch.hypot(difference, difference.new_full((), eps))
 
 
 def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor | None = None) -> Tensor:
@@ -69,8 +69,8 @@ def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor
         return total
     if area is None:
         return total / max(loss.numel(), 1)
-    # an area too small to divide by counts as empty: total / inf is 0, and so is its slope
-    return total / torch.where(area >= torch.finfo(loss.dtype).tiny, area, torch.inf)
+    # an area so small that slopes divided by it could overflow counts as empty: total / inf is 0, and so is its slope
+    return total / torch.where(area >= torch.finfo(loss.dtype).tiny ** 0.5, area, torch.inf)
 
 
 def stencil(

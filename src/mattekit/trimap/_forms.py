@@ -60,8 +60,8 @@ def matte_tensor(name: str, matte: Tensor | np.ndarray) -> Tensor:
 
 def merge(is_foreground: Tensor, is_background: Tensor) -> Tensor:
     """The trimap of two masks that do not overlap."""
-    trimap = torch.full_like(is_foreground, UNKNOWN, dtype=torch.uint8)
-    return trimap.masked_fill_(is_foreground, FOREGROUND).masked_fill_(is_background, BACKGROUND)
+    foreground, background = is_foreground.view(torch.uint8), is_background.view(torch.uint8)
+    return UNKNOWN + foreground * (FOREGROUND - UNKNOWN) - background * (UNKNOWN - BACKGROUND)
 
 
 def check_values(name: str, x: Tensor, allowed: tuple[int, ...]) -> None:

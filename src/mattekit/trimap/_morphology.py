@@ -27,8 +27,10 @@ def erode_opencv(mask: Tensor, element: np.ndarray, iterations: int) -> Tensor:
     """Erode plane by plane; OpenCV's default border is one that does not erode."""
     import cv2
 
-    planes = [cv2.erode(plane, element, iterations=iterations) for plane in mask[:, 0].byte().numpy()]
-    return torch.from_numpy(np.array(planes, dtype=np.bool_)).view(mask.shape)
+    eroded = np.empty(mask.shape, np.uint8)
+    for before, after in zip(mask.view(torch.uint8).numpy(), eroded, strict=True):
+        cv2.erode(before[0], element, dst=after[0], iterations=iterations)
+    return torch.from_numpy(eroded.view(np.bool_))
 
 
 def erode_torch(mask: Tensor, element: np.ndarray, iterations: int) -> Tensor:

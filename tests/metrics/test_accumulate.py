@@ -46,6 +46,20 @@ def test_the_mean_over_images_not_over_batches(cls):
 
 
 @each
+def test_found_by_name(cls):
+    assert getattr(metrics, cls.__name__) is cls
+    with pytest.raises(AttributeError, match=r"^module 'mattekit.metrics' has no attribute 'PSNR'$"):
+        metrics.PSNR  # noqa: B018
+
+
+@each
+def test_defaults_are_the_functions(cls):
+    metric = cls(region="whole")
+    metric.update(*BATCHES[0])
+    assert metric.compute() == CLASSES[cls](*BATCHES[0], region="whole").mean()
+
+
+@each
 def test_forward_returns_the_batch_and_keeps_the_rest(cls):
     metric, function = cls(), CLASSES[cls]
     values = [function(*arguments) for arguments in BATCHES]

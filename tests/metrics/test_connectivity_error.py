@@ -49,6 +49,19 @@ def test_agrees_with_the_loop(empty, case):
         assert value == pytest.approx(expected, rel=2e-14)  # sums of at most 144 terms
 
 
+@pytest.mark.parametrize("value", [0.15, 0.1499])
+def test_what_exceeds_by_the_tolerance_counts(value):
+    """theta of the reference: 0.15 itself, in single precision, counts; what is below does not."""
+    pred, alpha = np.full((1, 2), value, np.float32), np.zeros((1, 2), np.float32)
+    expected = 2 * float(np.float32(value)) if value == 0.15 else 0
+    assert connectivity_error(pred, alpha, raw=True) == expected
+    tensors = module.connectivity_error_of_batch(*batch(pred, alpha, pred > 0), skip_empty=False)
+    assert tensors.item() == expected
+    connected = alpha.copy()
+    connected[0, 0] = value  # reaches the first level, so that only 0.05 is left to exceed it
+    assert connectivity_error(pred, connected, raw=True) == expected / 2
+
+
 @given(seed=st.integers(0, 10**6), empty=st.sampled_from(sorted(EMPTY)))
 def test_bytes_agree_with_the_loop(seed, empty):
     rng = np.random.default_rng(seed)

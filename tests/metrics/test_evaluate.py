@@ -31,6 +31,15 @@ def test_is_the_five_functions(case, region, apply_trimap, empty, raw):
     assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(scores, expected, strict=True))
 
 
+@pytest.mark.parametrize("to", [lambda x: x, lambda x: (255 * x).astype(np.uint8)], ids=["floats", "bytes"])
+def test_half_the_image_missed(to):
+    """A closed form: no amplitude and no connection where a matte is flat."""
+    pred, alpha = np.zeros((10, 20)), np.ones((10, 20))
+    pred[:, :10] = 1
+    scores = evaluate(to(pred), to(alpha))
+    assert scores == (0.1, 0.5, 0.5, gradient_error(to(pred), to(alpha)), 0.1)
+
+
 def test_golden_by_name():
     scores = evaluate(*golden.load("lemur_full_fba"))
     assert scores.sad == pytest.approx(golden.value("lemur_full_fba", "sad"), rel=1e-5)

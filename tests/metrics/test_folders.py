@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mattekit.metrics import PROTOCOLS, FolderError, FolderScores, Scores, evaluate, evaluate_folders
+from mattekit.metrics import PROTOCOLS, FolderError, FolderScores, Protocol, Scores, evaluate, evaluate_folders
 from oracles import faulty_protocols
 
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
@@ -57,6 +57,20 @@ def test_protocol(folders):
         run(path, trimaps=False, protocol=PROTOCOLS["composition-1k"])
 
 
+def test_in_this_process_and_without_a_word_unless_asked(folders, capsys):
+    path, _ = folders
+
+    class Unpicklable(Protocol):
+        """Known here only."""
+
+    assert run(path, protocol=Unpicklable(regions=("unknown",))).failures == {}
+    assert capsys.readouterr().err == ""
+    assert len(run(path, progress=True).images) == len(NAMES)
+    shown = capsys.readouterr().err
+    assert "7/7" in shown
+    assert "image/s" in shown
+
+
 def test_suffixes_bits_and_colours_may_differ(tmp_path):
     rng = np.random.default_rng(0)
     pred, alpha = rng.integers(0, 256, (2, 9, 9), dtype=np.uint8)
@@ -89,8 +103,8 @@ def test_what_does_not_fit_is_named_at_once(folders):
         ("missing trimap", "fox.png"),
         ("unreadable", "bee.png"),
         ("unreadable", "cat.png"),
-        ("wrong size", "dog.png is 6x5", "dog.png is 30x20"),
-        ("wrong size", "elk.png is 5x6", "elk.png is 30x21"),
+        ("wrong size: prediction", "dog.png is 6x5", "dog.png is 30x20"),
+        ("wrong size: trimap", "elk.png is 5x6", "elk.png is 30x21"),
     ]
     assert len(problems) == len(expected)
     for problem, parts in zip(problems, expected, strict=True):
@@ -118,6 +132,14 @@ def test_folders_that_are_not_there_or_empty(tmp_path):
         f"no images: {tmp_path / 'pred'}, of predictions",
         f"no folder: {tmp_path / 'trimap'}, of trimaps",
     ]
+
+
+def test_what_follows_from_a_missing_folder_is_not_repeated(folders):
+    path, _ = folders
+    (path / "pred").rename(path / "elsewhere")
+    for arguments in [(path / "pred", path / "alpha"), (path / "alpha", path / "pred")]:
+        with pytest.raises(FolderError, match=r"^no folder: .*pred, of \w+( \w+)?$"):
+            evaluate_folders(*arguments)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -172,9 +194,16 @@ def test_mean_and_median():
     assert math.isnan(SCORES.median("unknown").mse)
 
 
+def test_nan_anywhere_makes_the_median_nan():
+    values = [Scores(value, 0.0, 0.0, 0.0, 0.0) for value in (0.5, 0.1, math.nan)]
+    scores = FolderScores(images={str(i): {"whole": value} for i, value in enumerate(values)}, failures={})
+    assert math.isnan(scores.median("whole").sad)
+
+
 def test_csv(tmp_path):
     SCORES.write_csv(tmp_path / "new" / "scores.csv")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "new" / "scores.csv").read_text())))
+    assert b"\r" not in (tmp_path / "new" / "scores.csv").read_bytes()
     assert [row["image"] for row in rows] == ["a", "b", "c, d"]
     assert {row["region"] for row in rows} == {"unknown"}
     for row, found in zip(rows, SCORES.images.values(), strict=True):

@@ -136,6 +136,12 @@ BAD = [
         ValueError,
         "pred must lie in [0, 1] if it holds floats, got 255 to 255: did you pass 0..255?",
     ),
+    ((ZEROS + 1.5, ZEROS), ValueError, "got 1.5 to 1.5: did you pass 0..255?"),
+    (
+        (np.linspace(-0.5, 1, 4)[None],) * 2,
+        ValueError,
+        "pred must lie in [0, 1] if it holds floats, got -0.5 to 1: clamp",
+    ),
     ((ZEROS, ZEROS - 0.5), ValueError, "alpha must lie in [0, 1] if it holds floats, got -0.5 to -0.5: clamp it first"),
     ((ZEROS * np.nan, ZEROS), ValueError, "pred must lie in [0, 1], got NaN"),
     ((ZEROS + np.inf, ZEROS), ValueError, "pred must lie in [0, 1] if it holds floats, got inf to inf"),

@@ -77,6 +77,10 @@ def test_deciding_levels_are_those_that_change_the_excess(scale):
     assert found.max() == 9  # level 10 never matters
 
 
+def test_the_tolerance_itself_decides():
+    assert levels.deciding_levels(np.float32([[0.15, 0.1499]]), np.zeros((1, 2), np.float32), None).tolist() == [[1, 0]]
+
+
 def test_deciding_levels_where_nothing_counts():
     pred, alpha = np.full((1, 4), 255, np.uint8), np.array([[255, 0, 0, 255]], np.uint8)
     region = np.array([[True, True, False, False]])
@@ -99,6 +103,40 @@ def test_as_by_labelling_when_flood_fills_never_tell(reached, skip_empty):
         patch.setattr(levels, "_SEEDS", 0)
         found = all_levels(reached, skip_empty=skip_empty)
     assert (found == by_labelling(reached, skip_empty=skip_empty)).all()
+
+
+def test_one_large_component_is_found_without_labelling(monkeypatch):
+    """Which is what makes it fast: as long as one component is larger than the rest, nothing is labelled."""
+    monkeypatch.setattr(levels, "_largest", None)
+    y, x = np.mgrid[:300, :400]
+    reached = np.clip(12 - np.hypot(y - 120, x - 180) / 12, 0, 10).astype(np.uint8)
+    reached[250:260, 350:360] = 4
+    assert (all_levels(reached) == np.where(x < 345, reached, 0)).all()
+
+
+def test_dominant():
+    mask = np.zeros((12, 20), bool)
+    mask[3:8, 4:12] = True
+    mask[4, 5] = False
+    assert levels._dominant(mask, 39, 39) is None
+    body, corner, area, rival = levels._dominant(mask, 39, 38)
+    assert (corner, area, rival) == ((3, 4), 39, 38)
+    assert (body == mask[3:8, 4:12]).all()
+    assert levels._dominant(mask, 39, 0)[3] == 0  # everything has been seen
+    mask[9:, 18:] = True
+    assert levels._dominant(mask, 45, 0)[2:] == (39, 6)
+    mask[:, 14:16] = True
+    mask[:2, 0] = True
+    assert levels._dominant(mask, 71, 0)[1:3] == ((3, 4), 39)
+    assert levels._dominant(np.eye(2, dtype=bool), 2, 0) is None  # equally large
+
+
+def test_seeds_are_spread_over_the_mask():
+    assert levels._seeds(np.ones((640, 640), bool)) == [[90 * i, 90 * i] for i in range(1, 7)]  # of every 10th pixel
+    assert levels._seeds(np.zeros((5, 5), bool)) == []
+    odd = np.zeros((3, 3), bool)
+    odd[1, 1] = True
+    assert levels._seeds(odd) == [[1, 1]] * 6
 
 
 @given(noises)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mattekit import trimap as tm
-from mattekit.metrics import PROTOCOLS, evaluate
+from mattekit.metrics import PROTOCOLS, Protocol, evaluate
 from oracles import golden
 
 NAMES = ["aim-500", "am-2k", "composition-1k", "distinctions-646", "p3m-500", "ppm-aim-195"]
@@ -71,6 +71,17 @@ def test_without_a_trimap_the_whole_image_is_left():
         assert list(PROTOCOLS[name].evaluate(pred, alpha)) == ["whole"]
     with pytest.raises(ValueError, match=r"^this protocol needs a trimap, got None: it counts unknown$"):
         PROTOCOLS["composition-1k"].evaluate(pred, alpha)
+
+
+def test_a_protocol_of_ones_own():
+    pred, alpha, trimap = photo()
+    assert Protocol(regions=("whole",)).evaluate(pred, alpha) == {"whole": evaluate(pred, alpha)}
+    known = Protocol(regions=("unknown", "foreground"))
+    assert known.evaluate(pred, alpha, trimap)["unknown"] == evaluate(pred, alpha, trimap)
+    with pytest.raises(ValueError, match=r"^this protocol needs a trimap, got None: it counts unknown and foreground$"):
+        known.evaluate(pred, alpha)
+    with pytest.raises(ValueError, match=r"^this protocol needs a trimap"):
+        Protocol(regions=("whole",), apply_trimap=True).evaluate(pred, alpha)
 
 
 def test_range_is_checked_before_rounding():

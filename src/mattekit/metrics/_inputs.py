@@ -145,10 +145,15 @@ def _planes(x: Any) -> Any:
     if isinstance(x, np.ndarray):
         return np.ascontiguousarray(x)[None]
     x = x.detach()[:, 0]
-    if x.is_cuda:
+    if _is_computed_there(x):
         return x
     x = x.cpu()
     return np.ascontiguousarray((x.double() if x.is_floating_point() else x).numpy())  # NumPy has no bfloat16
+
+
+def _is_computed_there(x: Tensor) -> bool:
+    """Whether the tensor's own device computes the metrics, instead of NumPy and OpenCV."""
+    return x.is_cuda
 
 
 def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:

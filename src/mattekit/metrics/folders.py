@@ -147,7 +147,7 @@ def evaluate_folders(
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     if protocol is None:
-        protocol = _plain_protocol("unknown" if trimap_dir is not None else "whole")
+        protocol = Protocol(regions=("unknown" if trimap_dir is not None else "whole",))
     protocol.regions_with(trimap=trimap_dir is not None)
     items = _match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
     outcomes = _run(items, protocol, min(workers, len(items)))
@@ -159,19 +159,6 @@ def evaluate_folders(
     return FolderScores(
         images={item.name: outcome for item in items if isinstance(outcome := found[item.name], dict)},
         failures={item.name: outcome for item in items if isinstance(outcome := found[item.name], str)},
-    )
-
-
-def _plain_protocol(region: Region) -> Protocol:
-    return Protocol(
-        regions=(region,),
-        apply_trimap=False,
-        eight_bit=False,
-        empty="exclude",
-        trimaps="",
-        resizing="",
-        source="",
-        left_open="",
     )
 
 

@@ -13,6 +13,8 @@ from mattekit.metrics.evaluate import Scores, score_all
 class Protocol:
     """How a benchmark is evaluated. The first four fields act in :meth:`evaluate`; the others tell.
 
+    Of a protocol of your own only the regions need to be said.
+
     Attributes:
         regions: What is reported, the headline first.
         apply_trimap: The prediction is taken as 0 and 1 where the trimap is sure.
@@ -25,13 +27,13 @@ class Protocol:
     """
 
     regions: tuple[Region, ...]
-    apply_trimap: bool
-    eight_bit: bool
-    empty: Empty
-    trimaps: str
-    resizing: str
-    source: str
-    left_open: str
+    apply_trimap: bool = False
+    eight_bit: bool = False
+    empty: Empty = "exclude"
+    trimaps: str = ""
+    resizing: str = ""
+    source: str = ""
+    left_open: str = ""
 
     def evaluate(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> dict[Region, Scores]:
         """The five metrics in each region of the protocol.

@@ -16,11 +16,14 @@ MACHINES = pytest.StashKey[dict[str, measure.Machine]]()
 
 def pytest_addoption(parser):
     parser.addoption("--table", metavar="FILE", help="write the table as JSON here")
+    parser.addoption("--fresh-memory", action="store_true", help="leave it to malloc to give back what is freed")
 
 
 def pytest_configure(config):
     config.stash[ROWS] = []
     config.stash[MACHINES] = {}
+    if not config.getoption("--fresh-memory"):
+        measure.keep_freed_memory()
 
 
 def pytest_collection_modifyitems(items):

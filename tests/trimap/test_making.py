@@ -139,6 +139,12 @@ def test_bytes():
     assert tm.from_alpha(torch.from_numpy(alpha)[None, None], width=0).tolist() == [[[[0, 128, 128, 255]]]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_precision(dtype):
+    alpha = torch.tensor([[[[0, 0.5, 0.99, 1]]]], dtype=dtype, requires_grad=True)
+    assert tm.from_alpha(alpha, width=0).tolist() == [[[[0, 128, 128, 255]]]]
+
+
 def test_inputs_are_left_alone():
     alpha = torch.rand(2, 1, 9, 9).round()
     copy = alpha.clone()

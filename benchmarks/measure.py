@@ -179,8 +179,8 @@ def _status_kilobytes(field: str) -> int | None:
 def keep_freed_memory() -> None:
     """Have the C library keep freed memory for the next tensor instead of asking the system for it anew.
 
-    Its default is to ask anew, at 28 ms of page faults for 67 MB, unless what ran before left a gap that is large enough:
-    times would depend on the order of the cases.
+    Its default is to ask anew, at 28 ms of page faults for 67 MB, unless what ran before left a gap large enough: times
+    would depend on the order of the cases.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

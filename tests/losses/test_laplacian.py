@@ -59,6 +59,14 @@ def test_aims_masked(pair):
     assert mean.item() == pytest.approx(expected * mask.numel() / mask.sum().item(), rel=1e-12)
 
 
+def test_masked_before_burts_pyramid(pair):
+    mask = torch.rand_like(pair[0]) > 0.5
+    masked = [x * mask for x in pair]
+    expected = mean_of_bands(oracles.laplacian_bands_burt, *masked, (1, 2, 4, 8, 16), residual=False)
+    found = laplacian_loss(*pair, mask, mask_inputs=True, reduction="sum") / pair[0].numel()
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("pyramid", ["burt", "pooled"])
 def test_other_levels_and_the_default_weight_of_the_residual(pair, pyramid):
     bands_of = getattr(oracles, f"laplacian_bands_{pyramid}")

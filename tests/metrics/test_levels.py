@@ -77,8 +77,10 @@ def test_deciding_levels_are_those_that_change_the_excess(scale):
     assert found.max() == 9  # level 10 never matters
 
 
-def test_the_tolerance_itself_decides():
-    assert levels.deciding_levels(np.float32([[0.15, 0.1499]]), np.zeros((1, 2), np.float32), None).tolist() == [[1, 0]]
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_tolerance_itself_decides(dtype):
+    """In single precision, whatever the mattes come in."""
+    assert levels.deciding_levels(np.array([[0.15, 0.1499]], dtype), np.zeros((1, 2), dtype), None).tolist() == [[1, 0]]
 
 
 def test_deciding_levels_where_nothing_counts():

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from mattekit.blocks import GatedConv, HighResolutionDetailBranch, SemanticContextBranch
 from mattekit.blocks.conv import resize_bilinear
 
-STRIP_BYTES = 16 << 20
-"""Size of the widest feature of a strip: small enough for caches, large enough for the halo not to weigh."""
+STRIP_BYTES = 24 << 20
+"""Size of the widest feature of a strip: large enough for the halo not to weigh, and below the 32 MiB from which on
+glibc takes memory afresh from the system."""
 
 Tensors = Sequence[Tensor]
 Function = Callable[[Tensors, Sequence[int]], tuple[Tensor, ...]]

@@ -9,7 +9,7 @@ from torch import nn
 
 from mattekit.blocks import ConvFusion, ReplaceFusion
 from mattekit.encoders import hrnet_w18_small_v1
-from mattekit.inference import PreparedMatting, _stages, predict, prepare
+from mattekit.inference import PreparedMatting, _tiles, predict, prepare
 from mattekit.inference._fold import fold_batch_norms
 from mattekit.inference._shapes import ShapeCache, compiled
 from mattekit.models import PPMatting, pp_matting
@@ -62,35 +62,41 @@ def test_gives_the_models_numbers(size, batch, memory_format):
 @pytest.mark.parametrize("guidance", [(), (5,), (2, 4), (1, 2, 3, 4, 5)])
 @torch.inference_mode()
 def test_every_kind_of_guidance(guidance, monkeypatch):
-    monkeypatch.setattr(_stages, "STRIP_BYTES", 1 << 12)
+    monkeypatch.setattr(_tiles, "TILE_BYTES", 1 << 12)
     model = folded_state(small(guidance=guidance))
     image = torch.rand(1, 3, 128, 64)
     assert_equal(prepare(model)(image), model(image), atol=2e-5)
 
 
-@pytest.mark.parametrize("height", [128, 192, 132, 126])
+@pytest.mark.parametrize("size", [(128, 64), (32, 192), (132, 132), (126, 64)])
 @torch.inference_mode()
-def test_strips_are_seamless(height, monkeypatch):
-    """Random weights everywhere, so that a missing row would show; at 126 only the half resolution can be cut."""
+def test_tiles_are_seamless(size, monkeypatch):
+    """Random weights everywhere, so that a missing pixel would show; at 126 only the half resolution can be cut."""
     model = folded_state(small())
-    image = torch.rand(2, 3, height, 64)
-    cuts = []
+    image = torch.rand(2, 3, *size)
+    tiles = []  # along which side there is more than one
     cat = torch.cat
-    monkeypatch.setattr(torch, "cat", lambda tensors, dim=0: cuts.append(dim) or cat(tensors, dim=dim))
+
+    def spy(tensors, dim=0):
+        if len(tensors) > 1 and dim > 1:
+            tiles.append(dim)
+        return cat(tensors, dim=dim)
+
+    monkeypatch.setattr(torch, "cat", spy)
     whole = prepare(model)(image)
-    assert 2 not in cuts
-    monkeypatch.setattr(_stages, "STRIP_BYTES", 1 << 12)
-    in_strips = prepare(model)(image)
-    assert 2 in cuts
-    assert_equal(in_strips, whole, atol=1e-6)
+    assert not tiles
+    monkeypatch.setattr(_tiles, "TILE_BYTES", 1 << 12)
+    in_tiles = prepare(model)(image)
+    assert set(tiles) == {2, 3}
+    assert_equal(in_tiles, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("convs", [0, 1, 3, 6])
 @pytest.mark.parametrize("scales", [(1,), (2,), (2, 4), (1, 8)])
-def test_halo_is_as_wide_as_it_must_be(convs, scales, monkeypatch):
-    """Sums of upsampled inputs, smoothed: whole numbers, so that strips are equal to the last bit."""
-    monkeypatch.setattr(_stages, "STRIP_BYTES", 0)
-    size = (192, 8)
+@pytest.mark.parametrize("size", [(192, 8), (8, 192), (104, 120)])
+def test_halo_is_as_wide_as_it_must_be(convs, scales, size, monkeypatch):
+    """Sums of upsampled inputs, smoothed: whole numbers, so that tiles are equal to the last bit."""
+    monkeypatch.setattr(_tiles, "TILE_BYTES", 0)
     inputs = [torch.randint(0, 9, (1, 1, size[0] // s, size[1] // s)).double() for s in scales]
 
     def function(inputs, size):
@@ -99,7 +105,7 @@ def test_halo_is_as_wide_as_it_must_be(convs, scales, monkeypatch):
             x = nn.functional.conv2d(x, torch.ones(1, 1, 3, 3).double(), padding=1)
         return (x, -x)
 
-    actual = _stages.run_in_strips(function, inputs, size, channels=1, convs=convs)
+    actual = _tiles.run_in_tiles(function, inputs, size, channels=1, convs=convs)
     for got, expected in zip(actual, function(inputs, size), strict=True):
         assert got.equal(expected)
 

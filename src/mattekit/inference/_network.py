@@ -20,13 +20,13 @@ class InferenceNetwork(nn.Module):
     Args:
         model: The network to copy.
         dtype: Precision of encoder, context and detail branch.
-        in_strips: Take images one by one, and compute high resolutions in strips.
+        in_tiles: Take images one by one, and compute high resolutions in tiles.
 
     Attributes:
         done: What was done to the copy, a line each.
     """
 
-    def __init__(self, model: PPMatting, dtype: torch.dtype, *, in_strips: bool) -> None:
+    def __init__(self, model: PPMatting, dtype: torch.dtype, *, in_tiles: bool) -> None:
         super().__init__()
         model = copy.deepcopy(model).requires_grad_(False).double()  # rounded once, when all is folded
         self.done: list[str] = []
@@ -36,9 +36,9 @@ class InferenceNetwork(nn.Module):
         # Before all others, so that the first parameter is of float32, and so the photo that `predict` hands over.
         self.mean = nn.Parameter(model.mean, requires_grad=False)
         self.std = nn.Parameter(model.std, requires_grad=False)
-        self.one_by_one = in_strips
+        self.one_by_one = in_tiles
         self.encoder = model.encoder
-        self.branches = self._stage(model, in_strips)
+        self.branches = self._stage(model, in_tiles)
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
         self.encoder.to(dtype)
         self.branches.to(dtype)
@@ -67,7 +67,7 @@ class InferenceNetwork(nn.Module):
             encoder.stage4[-1] = _EndsOfExchange(encoder.stage4[-1])
             self.done.append("HRNet's last exchange reaches only the branches that are read, at 1/4 and 1/32")
 
-    def _stage(self, model: PPMatting, in_strips: bool) -> nn.Module:
+    def _stage(self, model: PPMatting, in_tiles: bool) -> nn.Module:
         context, detail = model.context, model.detail
         known = type(context) is SemanticContextBranch and type(detail) is HighResolutionDetailBranch
         watched = any(map(has_hooks, [context, *context.children(), detail, *detail.children()]))
@@ -76,9 +76,9 @@ class InferenceNetwork(nn.Module):
             return _PlainBranches(context, detail)
         assert isinstance(context, SemanticContextBranch)
         assert isinstance(detail, HighResolutionDetailBranch)
-        if in_strips:
-            self.done.append("high resolutions computed in strips that fit the cache, images one by one")
-        return StagedBranches(context, detail, in_strips=in_strips)
+        if in_tiles:
+            self.done.append("high resolutions computed in tiles that fit the cache, images one by one")
+        return StagedBranches(context, detail, in_tiles=in_tiles)
 
 
 class _PlainBranches(nn.Module):

@@ -23,7 +23,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     """Make a fast copy of a network, to predict with; the network itself is left alone.
 
     Batch normalisation goes into the convolutions, what nothing reads is not computed, and memory is laid out
-    channels_last. On the CPU high resolutions run in strips that fit the cache. On a GPU a shape of image that
+    channels_last. On the CPU high resolutions run in tiles that fit the cache. On a GPU a shape of image that
     comes again is recorded as a CUDA graph; the last four shapes are kept. ``print(prepared)`` says what was done.
 
     Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it.
@@ -61,7 +61,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
           float32, channels_last, on cpu
           109 batch norms folded into convolutions
           HRNet's last exchange reaches only the branches that are read, at 1/4 and 1/32
-          high resolutions computed in strips that fit the cache, images one by one
+          high resolutions computed in tiles that fit the cache, images one by one
         )
         >>> image = torch.rand(1, 3, 64, 96)
         >>> torch.allclose(prepared(image).detail, model(image).detail, atol=1e-4)
@@ -112,7 +112,7 @@ class PreparedMatting(nn.Module):
     def __init__(self, model: PPMatting, dtype: torch.dtype, *, compile: bool) -> None:
         super().__init__()
         device = model.mean.device
-        self.network = InferenceNetwork(model, dtype, in_strips=device.type == "cpu")
+        self.network = InferenceNetwork(model, dtype, in_tiles=device.type == "cpu")
         self.max_short_side = model.max_short_side
         self.eval()
         self._compile = compile

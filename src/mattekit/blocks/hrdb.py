@@ -109,4 +109,6 @@ class _ResidualBlock(nn.Module):
         he_normal_(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.bn2(self.conv2(self.conv1(x))) + self.shortcut(x))
+        out = self.bn2(self.conv2(self.conv1(x)))
+        out += self.shortcut(x)
+        return self.relu(out)

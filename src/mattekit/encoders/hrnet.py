@@ -145,7 +145,9 @@ class _BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
-        return self.relu(self.bn2(self.conv2(out)) + x)
+        out = self.bn2(self.conv2(out))
+        out += x
+        return self.relu(out)
 
 
 class _Bottleneck(nn.Module):
@@ -171,7 +173,8 @@ class _Bottleneck(nn.Module):
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return self.relu(out + (x if self.downsample is None else self.downsample(x)))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)
 
 
 class _SameConv2d(nn.Conv2d):

@@ -7,6 +7,7 @@ torch is imported only by the check that needs it: NumPy callers of the metrics 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,13 +51,28 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
+def check_pixels(name: str, x: Tensor) -> None:
+    """Demand at least one pixel; there may be no images."""
+    if 0 in x.shape[-2:]:
+        raise ValueError(f"{name} must have at least one pixel, got shape {tuple(x.shape)}")
+
+
+def check_number(name: str, value: object, kind: type = Real) -> None:
+    """Demand a real number, or, with ``Integral``, a whole one."""
+    if not isinstance(value, kind):
+        whole = "an integer" if kind is Integral else "a number"
+        raise TypeError(f"{name} must be {whole}, got {value!r}")
+
+
 def check_positive(name: str, value: float) -> None:
     """Demand a number above zero."""
+    check_number(name, value)
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 def check_nonnegative(name: str, value: float) -> None:
     """Demand a number that is not below zero."""
+    check_number(name, value)
     if not value >= 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")

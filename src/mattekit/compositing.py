@@ -85,10 +85,10 @@ def composite(
     check_floating("foreground", foreground)
     check_nchw("alpha", alpha, 1)
     check_floating("alpha", alpha)
-    _check_fits("alpha", alpha, foreground)
+    check_fits("alpha", alpha, foreground)
     behind = _background_image(background, foreground)
-    _check_fits("background", behind, foreground)
-    _check_fits("background", behind, alpha, "alpha")
+    check_fits("background", behind, foreground)
+    check_fits("background", behind, alpha, "alpha")
     dtype = torch.promote_types(torch.promote_types(foreground.dtype, behind.dtype), alpha.dtype)
     foreground, behind, alpha = foreground.to(dtype), behind.to(dtype), alpha.to(dtype)
     if not linear:
@@ -126,7 +126,8 @@ def _colour_image(colour: Colour, device: torch.device | str, dtype: torch.dtype
     return torch.tensor(colour, device=device, dtype=dtype).view(1, 3, 1, 1)
 
 
-def _check_fits(name: str, x: Tensor, other: Tensor, other_name: str = "foreground") -> None:
+def check_fits(name: str, x: Tensor, other: Tensor, other_name: str = "foreground") -> None:
+    """Demand one size, and one number of images or 1."""
     same_size = x.shape[-2:] == other.shape[-2:]
     if not same_size or (x.shape[0] != other.shape[0] and 1 not in (x.shape[0], other.shape[0])):
         raise ValueError(f"{name} must fit {other_name}, {tuple(other.shape)}, got {tuple(x.shape)}")

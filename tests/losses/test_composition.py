@@ -51,12 +51,41 @@ def test_one_background_serves_the_batch():
     [
         (torch.rand(1, 1, 2, 2), ValueError, "foreground must have shape (N, 3, H, W), got (1, 1, 2, 2)"),
         (torch.ones(1, 3, 2, 2, dtype=torch.uint8), TypeError, "foreground must be floating-point, got torch.uint8"),
-        (torch.rand(1, 3, 2, 3), ValueError, "must fit foreground, (1, 3, 2, 3), got (1, 1, 2, 2)"),
+        (torch.rand(1, 3, 2, 3), ValueError, "foreground must fit pred, (1, 1, 2, 2), got (1, 3, 2, 3)"),
+        (None, TypeError, "foreground must be a torch.Tensor, got NoneType"),
     ],
 )
-def test_images_are_checked(foreground, error, message):
+@pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 2, 2)], ids=["whole", "masked"])
+def test_images_are_checked(foreground, error, message, mask):
+    pair, image = torch.rand(2, 1, 1, 2, 2), torch.rand(1, 3, 2, 2)
     with pytest.raises(error, match=re.escape(message)):
-        composition_loss(torch.rand(1, 1, 2, 2), torch.rand(1, 1, 2, 2), foreground, torch.rand(1, 3, 2, 2))
+        composition_loss(*pair, foreground, image, mask)
+    with pytest.raises(error, match=re.escape(message.replace("foreground", "background"))):
+        composition_loss(*pair, image, foreground, mask)
+
+
+def test_the_derivative_is_the_closed_form():
+    pred, alpha = torch.rand(2, 2, 1, 3, 4, dtype=torch.float64)
+    foreground, background = torch.rand(2, 2, 3, 3, 4, dtype=torch.float64)
+    pred[0] = alpha[0]  # the slope at equality is 0
+    leaf = pred.clone().requires_grad_()
+    (found,) = torch.autograd.grad(composition_loss(leaf, alpha, foreground, background, eps=0.01), leaf)
+    contrast = foreground - background
+    difference = (pred - alpha) * contrast
+    expected = (difference / (difference**2 + 1e-4).sqrt() * contrast).sum(1, keepdim=True) / difference.numel()
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-16)
+
+
+def test_colours_outside_the_mask_may_be_anything():
+    pair, (foreground, background) = torch.rand(2, 1, 1, 2, 2), torch.rand(2, 1, 3, 2, 2)
+    mask = torch.tensor([[True, False], [True, True]])[None, None]
+    expected = composition_loss(*pair, foreground, background, mask)
+    pred = pair[0].clone().requires_grad_()
+    loss = composition_loss(
+        pred, pair[1], foreground.masked_fill(~mask, torch.nan), background.masked_fill(~mask, torch.inf), mask
+    )
+    assert loss == expected
+    assert torch.autograd.grad(loss, pred)[0].isfinite().all()
 
 
 def test_the_mask_is_checked():

@@ -65,6 +65,7 @@ every_case = cases_with(lambda case: True)
 MASKED_BEFORE = [
     case("gradient as PaddleSeg", gradient_loss, {"eps": 1e-3, "mask_inputs": True}),
     case("Laplacian as AIM, masked", laplacian_loss, {"pyramid": "pooled", "residual": True, "mask_inputs": True}),
+    case("Laplacian as MGMatting, masked", laplacian_loss, {"mask_levels": True}),
 ]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 DOUBLE = torch.float64
@@ -202,6 +203,29 @@ def test_an_empty_mask_is_zero_with_zero_gradients(case, pair, reduction, mask_d
 
 
 @pytest.mark.parametrize("case", [*CASES, *MASKED_BEFORE], ids=str)
+@given(st.data(), shapes(), st.sampled_from([torch.nan, torch.inf, -torch.inf]), st.sampled_from(DTYPES))
+def test_what_is_not_finite_outside_the_mask_counts_as_0(case, data, shape, value, dtype):
+    pred, alpha = data.draw(matte_pairs(shape=shape, dtype=dtype))
+    mask = data.draw(masks(shape))
+    broken = (mask == 0) & data.draw(alphas(shape=shape).map(lambda a: a > 0.5))
+    expected, found = [
+        with_gradients(
+            case.loss, *(x.masked_fill(broken, fill) for x, fill in zip((pred, alpha), fills, strict=True)), mask
+        )
+        for fills in ((0, 0), (value, 0.5))
+    ]
+    assert_close(found[0], expected[0], rtol=0, atol=0)
+    for slopes, expected_slopes in zip(found[1:], expected[1:], strict=True):
+        assert_close(slopes, expected_slopes.masked_fill(broken, 0), rtol=0, atol=0)
+
+
+def with_gradients(loss, pred, alpha, mask):
+    pred, alpha = pred.detach().requires_grad_(), alpha.detach().requires_grad_()
+    result = loss(pred, alpha, mask)
+    return [result.detach(), *torch.autograd.grad(result, (pred, alpha))]
+
+
+@pytest.mark.parametrize("case", [*CASES, *MASKED_BEFORE], ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_a_mask_of_next_to_nothing_counts_as_empty(case, dtype):
     """One over its area is next to the largest number there is, and a loss may well be steep."""
@@ -291,6 +315,7 @@ X = torch.rand(2, 1, 4, 4)
         ((X[0], X), ValueError, "pred must have shape (N, "),
         ((X.byte(), X), TypeError, "pred must be floating-point, got torch.uint8"),
         ((X, X.byte()), TypeError, "alpha must be floating-point, got torch.uint8"),
+        ((X[:, :, :0], X[:, :, :0]), ValueError, "pred must have at least one pixel, got shape (2, 1, 0, 4)"),
         ((X, X[:1]), ValueError, "alpha must have the shape of pred, (2, 1, 4, 4), got (1, 1, 4, 4)"),
         ((X, X, X[0]), ValueError, "mask must have shape (N, 1, H, W), got (1, 4, 4)"),
         ((X, X, X[:1]), ValueError, "mask must have shape (2, 1, 4, 4), got (1, 1, 4, 4)"),
@@ -315,8 +340,19 @@ def test_options_are_checked(case):
 
 @pytest.mark.parametrize("loss", [alpha_loss, gradient_loss, composition])
 def test_eps_is_checked(loss):
-    with pytest.raises(ValueError, match=r"eps must be positive, got -0\.1"):
-        loss(X, X, eps=-0.1)
+    for eps in (-0.1, 0, float("nan")):
+        with pytest.raises(ValueError, match=f"eps must be positive, got {eps!r}"):
+            loss(X, X, eps=eps)
+    with pytest.raises(ValueError, match="eps must be at least 1e-18, whose square float32 still holds, got 1e-23"):
+        loss(X, X, eps=1e-23)
+    with pytest.raises(TypeError, match="eps must be a number, got 'small'"):
+        loss(X, X, eps="small")
+
+
+@pytest.mark.parametrize("loss", [alpha_loss, gradient_loss])
+def test_the_least_eps_has_finite_slopes(loss):
+    pred = X.clone().requires_grad_()
+    assert torch.autograd.grad(loss(pred, X, eps=1e-18), pred)[0].isfinite().all()
 
 
 @pytest.mark.parametrize("loss", [alpha_loss, gradient_loss])

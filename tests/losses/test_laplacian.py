@@ -1,3 +1,6 @@
+import functools
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -67,6 +70,41 @@ def test_masked_before_burts_pyramid(pair):
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("soft", [False, True])
+def test_mgmattings_masked(pair, soft):
+    """Each level's mean, by every 2^s-th weight."""
+    mask = torch.rand_like(pair[0]).where(torch.tensor([True, False]).view(2, 1, 1, 1), 0)
+    mask[1, :, 40:, 5:9] = 0.75
+    mask = mask if soft else mask > 0.5
+    bands = [oracles.laplacian_bands_burt((p - a).numpy()[0], 5)[0] for p, a in zip(*pair, strict=True)]
+    expected = 0.0
+    for level in range(5):
+        weights = mask[:, 0, :: 2**level, :: 2**level].double().numpy()
+        total = sum((abs(one[level]) * weight).sum() for one, weight in zip(bands, weights, strict=True))
+        expected += 2**level * total / weights.sum()
+    assert laplacian_loss(*pair, mask, mask_levels=True).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_level_without_weights_adds_nothing(pair):
+    mask = torch.zeros_like(pair[0])
+    mask[:, :, 1::2] = 1  # of the first level alone
+    first = laplacian_loss(*pair, mask, weights=(1, 0, 0, 0, 0))
+    assert laplacian_loss(*pair, mask, mask_levels=True).item() == pytest.approx(first.item(), rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # of torch's own inductor backend
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler: no g++ on the PATH")
+def test_compiled_gradients_at_odd_sides():
+    pair = torch.rand(2, 1, 1, 7, 9)
+    loss = functools.partial(laplacian_loss, levels=2, pyramid="pooled")
+    torch.compiler.reset()
+    expected, found = (
+        torch.autograd.grad(f(pred := pair[0].clone().requires_grad_(), pair[1]), pred)[0]
+        for f in (loss, torch.compile(loss, fullgraph=True))
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("pyramid", ["burt", "pooled"])
 def test_other_levels_and_the_default_weight_of_the_residual(pair, pyramid):
     bands_of = getattr(oracles, f"laplacian_bands_{pyramid}")
@@ -106,7 +144,7 @@ def test_a_level_is_spread_over_the_pixels_it_stands_for():
 def test_colours():
     pred, alpha = torch.rand(2, 3, 32, 32, dtype=torch.float64), torch.rand(2, 3, 32, 32, dtype=torch.float64)
     mask = torch.rand(2, 1, 32, 32) > 0.5
-    for options in ({}, {"mask_inputs": True}):
+    for options in ({}, {"mask_inputs": True}, {"mask_levels": True}):
         each = [laplacian_loss(pred[:, c : c + 1], alpha[:, c : c + 1], mask, **options) for c in range(3)]
         torch.testing.assert_close(laplacian_loss(pred, alpha, mask, **options), torch.stack(each).mean())
 
@@ -119,5 +157,11 @@ def test_errors():
         laplacian_loss(x, x, pyramid="wavelet")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="mask_inputs needs a mask, got None"):
         laplacian_loss(x, x, mask_inputs=True)
+    with pytest.raises(ValueError, match="mask_levels needs a mask, got None"):
+        laplacian_loss(x, x, mask_levels=True)
+    with pytest.raises(ValueError, match="mask_inputs and mask_levels exclude each other, got both"):
+        laplacian_loss(x, x, x, mask_inputs=True, mask_levels=True)
+    with pytest.raises(TypeError, match=r"levels must be an integer, got 2\.5"):
+        laplacian_loss(x, x, levels=2.5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="levels must be positive, got 0"):
         laplacian_loss(x, x, levels=0)

@@ -233,6 +233,41 @@ def test_the_detail_map_is_checked(case):
         detail_loss(torch.rand(2, 1, 5, 7), alpha, trimap)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "error", "message"),
+    [
+        ("alpha", torch.rand(2, 1, 5, 7), ValueError, "output.alpha must have the shape of alpha, (2, 1, 5, 6)"),
+        ("detail", torch.rand(2, 1, 5, 7), ValueError, "as detail has it"),
+        ("detail", torch.ones(2, 1, 5, 6, dtype=torch.int64), TypeError, "detail must be floating-point"),
+        ("semantic_logits", torch.rand(2, 2, 5, 6), ValueError, "semantic_logits must have shape (N, 3, H, W)"),
+    ],
+)
+def test_the_output_is_checked(case, field, value, error, message):
+    output, alpha, trimap, *_ = case
+    with pytest.raises(error, match=re.escape(message)):
+        pp_matting_loss(output._replace(**{field: value}), alpha, trimap)
+    with pytest.raises(TypeError, match="output must have alpha, detail and semantic_logits, got a Tensor"):
+        pp_matting_loss(output.alpha, alpha, trimap)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.0, 1.0, 9.0)])
+def test_there_are_three_weights(case, weights):
+    with pytest.raises(ValueError, match=re.escape(f"weights must be three numbers, λ1, λ2 and λ3, got {weights}")):
+        pp_matting_loss(*case, weights=weights)
+
+
+@pytest.mark.parametrize("options", [{}, PADDLESEG], ids=["the paper", "PaddleSeg"])
+def test_gradcheck(case, options):
+    output, *others = case
+    leaves = [x.double().requires_grad_() for x in output]
+    others = [x.double() if x.is_floating_point() else x for x in others]
+
+    def parts(*leaves):
+        return tuple(pp_matting_loss(Output(*leaves), *others, **options))[:4]
+
+    assert torch.autograd.gradcheck(parts, leaves)
+
+
 def test_the_preset_cannot_be_changed():
     with pytest.raises(TypeError):
         PADDLESEG["eps"] = 1  # pyright: ignore[reportIndexIssue]

@@ -45,6 +45,17 @@ def test_a_mask_is_a_crop(data, shape, seed):
     torch.testing.assert_close(semantic_loss(logits, trimap, mask), semantic_loss(logits[crop], trimap[crop]))
 
 
+def test_scores_outside_the_mask_may_be_anything():
+    logits, trimap = logits_of((1, 1, 2, 3), 0), torch.tensor([0, 128, 255], dtype=torch.uint8).expand(1, 1, 2, 3)
+    mask = torch.tensor([True, False, True]).expand(1, 1, 2, 3)
+    broken = logits.masked_fill(~mask, torch.nan).requires_grad_()
+    loss = semantic_loss(broken, trimap, mask)
+    assert loss == semantic_loss(logits, trimap, mask)
+    (grad,) = torch.autograd.grad(loss, broken)
+    assert grad.isfinite().all()
+    assert not grad[..., 1].any()
+
+
 def test_the_derivative_is_the_closed_form():
     logits = logits_of((2, 1, 3, 4), 0).requires_grad_()
     trimap = torch.tensor([0, 128, 255], dtype=torch.uint8).repeat(2, 1, 4, 1).mT

@@ -6,7 +6,15 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_dtype, check_floating, check_nchw, check_positive, check_same_shape
+from mattekit._checks import (
+    check_choice,
+    check_dtype,
+    check_floating,
+    check_nchw,
+    check_pixels,
+    check_positive,
+    check_same_shape,
+)
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -17,6 +25,7 @@ def check_pair(pred: Tensor, alpha: Tensor, mask: Tensor | None, channels: int |
     check_floating("pred", pred)
     check_floating("alpha", alpha)
     check_same_shape("alpha", alpha, "pred", pred)
+    check_pixels("pred", pred)
     check_mask(mask, pred)
 
 
@@ -41,6 +50,13 @@ def check_trimap(trimap: Tensor, other_name: str, other: Tensor) -> None:
         raise ValueError(f"trimap must have shape {(n, 1, h, w)} as {other_name} has it, got {tuple(trimap.shape)}")
 
 
+def check_eps(eps: float) -> None:
+    """Demand a positive number whose square exists in float32, without which slopes at equality are 0/0."""
+    check_positive("eps", eps)
+    if eps < 1e-18:
+        raise ValueError(f"eps must be at least 1e-18, whose square float32 still holds, got {eps!r}")
+
+
 def widen(x: Tensor) -> Tensor:
     """Take half precision to float32, where ε² and sums over a megapixel still exist."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
@@ -48,8 +64,21 @@ def widen(x: Tensor) -> Tensor:
 
 def charbonnier(difference: Tensor, eps: float) -> Tensor:
     """The differentiable absolute value of equations 7 and 10: sqrt(d² + ε²)."""
-    check_positive("eps", eps)
+    check_eps(eps)
     return torch.hypot(difference, difference.new_full((), eps))
+
+
+def within(mask: Tensor | None, *maps: Tensor) -> tuple[Tensor, ...]:
+    """Maps (N, C, H, W), 0 outside the mask (N, 1, H, W): a weight of 0 would not stop a NaN, nor infinite slopes."""
+    return maps if mask is None else tuple(torch.where(mask != 0, x, 0) for x in maps)
+
+
+def finite_outside(mask: Tensor | None, pred: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
+    """Both mattes, 0 where the mask is and one of them is not finite; for losses that see neighbours of the mask."""
+    if mask is None:
+        return pred, alpha
+    good = (mask != 0) | (pred - alpha).isfinite()
+    return torch.where(good, pred, 0), torch.where(good, alpha, 0)
 
 
 def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor | None = None) -> Tensor:
@@ -69,8 +98,15 @@ def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor
         return total
     if area is None:
         return total / max(loss.numel(), 1)
-    # an area so small that slopes divided by it could overflow counts as empty: total / inf is 0, and so is its slope
-    return total / torch.where(area >= torch.finfo(loss.dtype).tiny ** 0.5, area, torch.inf)
+    return quotient(total, area)
+
+
+def quotient(total: Tensor, area: Tensor) -> Tensor:
+    """A total over the area that it was taken over; 0, with slopes of 0, where that is empty.
+
+    An area so small that slopes divided by it could overflow counts as empty.
+    """
+    return total / torch.where(area >= torch.finfo(total.dtype).tiny ** 0.5, area, torch.inf)
 
 
 def stencil(

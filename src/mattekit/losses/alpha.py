@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from mattekit.losses._common import Reduction, charbonnier, check_pair, reduce, widen
+from mattekit.losses._common import Reduction, charbonnier, check_pair, reduce, widen, within
 
 
 def alpha_loss(
@@ -13,7 +13,7 @@ def alpha_loss(
     Args:
         pred: Predicted alpha, (N, 1, H, W) in [0, 1].
         alpha: True alpha, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights; None takes every pixel.
+        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         eps: The loss at equality, and the error below which it is quadratic rather than linear.
         reduction: ``"mean"`` over the mask's area, ``"sum"``, or ``"none"`` for the masked map (N, 1, H, W).
 
@@ -40,4 +40,5 @@ def alpha_loss(
         tensor(0.0010)
     """
     check_pair(pred, alpha, mask)
-    return reduce(charbonnier(widen(pred) - widen(alpha), eps), mask, reduction)
+    (difference,) = within(mask, widen(pred) - widen(alpha))
+    return reduce(charbonnier(difference, eps), mask, reduction)

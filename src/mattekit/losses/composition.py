@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
-from mattekit.compositing import composite
-from mattekit.losses._common import Reduction, charbonnier, check_pair, reduce, widen
+from mattekit._checks import check_nchw
+from mattekit.compositing import check_fits, composite
+from mattekit.losses._common import Reduction, charbonnier, check_pair, reduce, widen, within
 
 
 def composition_loss(
@@ -26,7 +27,7 @@ def composition_loss(
         alpha: True alpha, likewise.
         foreground: True foreground colours, (N, 3, H, W) in [0, 1].
         background: True background colours, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights; None takes every pixel.
+        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         eps: The loss at equality.
         reduction: ``"mean"`` over the mask's area and the three channels, ``"sum"``, or ``"none"`` for the masked map
             (N, 3, H, W).
@@ -51,7 +52,10 @@ def composition_loss(
         tensor(0.2000)
     """
     check_pair(pred, alpha, mask)
-    foreground, background = widen(foreground), widen(background)
-    composed = composite(foreground, background, widen(pred))
-    true = composite(foreground, background, widen(alpha))
+    for name, image in (("foreground", foreground), ("background", background)):
+        check_nchw(name, image, 3)
+        check_fits(name, image, pred, "pred")
+    pred, alpha, foreground, background = within(mask, *map(widen, (pred, alpha, foreground, background)))
+    composed = composite(foreground, background, pred)
+    true = composite(foreground, background, alpha)
     return reduce(charbonnier(composed - true, eps), mask, reduction)

@@ -5,8 +5,17 @@ from typing import Literal
 
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_positive
-from mattekit.losses._common import Reduction, check_pair, reduce, stencil, widen
+from mattekit._checks import check_choice
+from mattekit.losses._common import (
+    Reduction,
+    check_eps,
+    check_pair,
+    finite_outside,
+    reduce,
+    stencil,
+    widen,
+    within,
+)
 
 Operator = Literal["sobel", "gaussian"]
 
@@ -41,7 +50,7 @@ def gradient_loss(
     Args:
         pred: Predicted alpha, (N, 1, H, W) in [0, 1].
         alpha: True alpha, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights; None takes every pixel.
+        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         operator: ``"sobel"``, scaled so that a ramp has its slope per pixel; or ``"gaussian"``, the derivative of a
             Gaussian with which the gradient error is measured (σ = 1.4, 9×9, unit L2 norm).
         mask_inputs: Multiply both mattes by the mask before taking gradients, instead of weighing the difference of
@@ -70,15 +79,16 @@ def gradient_loss(
         tensor([0.1250, 0.2500, 0.2500, 0.2500, 0.1250])
     """
     check_pair(pred, alpha, mask)
-    check_positive("eps", eps)
+    check_eps(eps)
     check_choice("operator", operator, ("sobel", "gaussian"))
     pred, alpha = widen(pred), widen(alpha)
     if not mask_inputs:
-        return reduce(_difference(pred, alpha, operator, eps), mask, reduction)
+        return reduce(_difference(*finite_outside(mask, pred, alpha), operator, eps), mask, reduction)
     if mask is None:
         raise ValueError("mask_inputs needs a mask, got None")
-    mask = mask.to(pred.dtype)
-    return reduce(_difference(pred * mask, alpha * mask, operator, eps), None, reduction, area=mask.sum())
+    weights = mask.to(pred.dtype)
+    pred, alpha = within(mask, pred * weights, alpha * weights)
+    return reduce(_difference(pred, alpha, operator, eps), None, reduction, area=weights.sum())
 
 
 def _difference(pred: Tensor, alpha: Tensor, operator: Operator, eps: float) -> Tensor:

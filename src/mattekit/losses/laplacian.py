@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mattekit._checks import check_choice, check_positive
-from mattekit.losses._common import Reduction, check_pair, reduce, stencil, widen
+from mattekit._checks import check_choice, check_number, check_positive
+from mattekit.losses._common import Reduction, check_pair, finite_outside, quotient, reduce, stencil, widen
 
 Pyramid = Literal["burt", "pooled"]
 
@@ -28,6 +29,7 @@ def laplacian_loss(
     pyramid: Pyramid = "burt",
     residual: bool = False,
     mask_inputs: bool = False,
+    mask_levels: bool = False,
     reduction: Reduction = "mean",
 ) -> Tensor:
     """Compare two mattes band by band of a Laplacian pyramid.
@@ -38,9 +40,10 @@ def laplacian_loss(
 
     Published versions, and the arguments that give their numbers:
 
-    - Forte and Pitié 2020 (FBA), their published code: the defaults. Also Hou and Liu 2019, equation 3, with means
-      for sums.
-    - Lin et al. 2021 (Robust Video Matting): ``weights=(0.2, 0.4, 0.8, 1.6, 3.2)``.
+    - Forte and Pitié 2020 (FBA), in the code that its first author put out as a gist: the defaults. Also Hou and Liu
+      2019, equation 3, with means for sums.
+    - Yu et al. 2021 (MGMatting), whose trainer follows that gist: the same, and where it masks, ``mask_levels=True``.
+    - Lin et al. 2021 (Robust Video Matting), which crops odd sides: ``weights=(0.2, 0.4, 0.8, 1.6, 3.2)``.
     - Li et al. 2021 (AIM), and PaddleSeg, which follows it: ``pyramid="pooled", residual=True, weights=(1,) * 6``.
       Where they mask, they do so with ``mask_inputs=True`` and divide by all pixels:
       ``reduction="sum"``, over ``pred.numel()``.
@@ -48,7 +51,7 @@ def laplacian_loss(
     Args:
         pred: Predicted alpha, (N, 1, H, W) in [0, 1], or colours (N, C, H, W), as FBA compares them too.
         alpha: The truth, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights; None takes every pixel.
+        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         levels: Number of bands. The loss has no ``eps``: it is a plain absolute difference.
         weights: One a level, finest first, and one more for the residual where that is asked for; None means 1, 2, 4,
             8, 16, ...
@@ -57,6 +60,8 @@ def laplacian_loss(
             the smoothed level, border replicated.
         residual: Compare what remains below the last band as well.
         mask_inputs: Multiply both mattes by the mask before anything else, instead of weighing the map by it.
+        mask_levels: Weigh the coefficients of level s by every 2^s-th pixel of the mask, and take each level's mean by
+            its own weights, instead of weighing the map.
         reduction: ``"mean"`` over the mask's area and the channels, ``"sum"``, or ``"none"`` for the map.
 
     Returns:
@@ -64,7 +69,8 @@ def laplacian_loss(
 
     Raises:
         TypeError: If a matte is not a floating-point tensor, or the mask is an integer one.
-        ValueError: If a shape or an option is wrong, or ``mask_inputs`` is set without a mask.
+        ValueError: If a shape or an option is wrong, or ``mask_inputs`` or ``mask_levels`` is set without a
+            mask, or both are.
 
     Source:
         Hou and Liu 2019 (arXiv 1909.09725), equation 3: the sum over five levels of
@@ -80,23 +86,34 @@ def laplacian_loss(
         tensor(0.5000)
     """
     check_pair(pred, alpha, mask, channels=None)
+    check_number("levels", levels, Integral)
     check_positive("levels", levels)
     check_choice("pyramid", pyramid, ("burt", "pooled"))
     weights = tuple(2**level for level in range(levels + residual)) if weights is None else weights
     if len(weights) != levels + residual:
         raise ValueError(f"weights must hold one number a level, {levels + residual} in all, got {len(weights)}")
-    difference = widen(pred) - widen(alpha)
-    if not mask_inputs:
+    if mask_inputs and mask_levels:
+        raise ValueError("mask_inputs and mask_levels exclude each other, got both")
+    pred, alpha = finite_outside(mask, widen(pred), widen(alpha))
+    difference = pred - alpha
+    if not (mask_inputs or mask_levels):
         return reduce(_map(difference, weights, pyramid, residual), mask, reduction)
     if mask is None:
-        raise ValueError("mask_inputs needs a mask, got None")
+        raise ValueError(f"{'mask_inputs' if mask_inputs else 'mask_levels'} needs a mask, got None")
     mask = mask.to(difference.dtype)
-    area = mask.sum() * pred.shape[1]
-    return reduce(_map(difference * mask, weights, pyramid, residual), None, reduction, area=area)
+    if mask_inputs:
+        difference = difference * mask
+    maps = _map(difference, weights, pyramid, residual, mask if mask_levels else None)
+    return reduce(maps, None, reduction, area=mask.sum() * pred.shape[1])
 
 
-def _map(difference: Tensor, weights: Sequence[float], pyramid: Pyramid, residual: bool) -> Tensor:
-    """Sum the bands of a difference of mattes, which are the differences of their bands, at full size."""
+def _map(
+    difference: Tensor, weights: Sequence[float], pyramid: Pyramid, residual: bool, mask: Tensor | None = None
+) -> Tensor:
+    """Sum the bands of a difference of mattes, which are the differences of their bands, at full size.
+
+    With a mask each level is weighed so that the map's sum over the mask's area is the sum of the levels' own means.
+    """
     height, width = difference.shape[-2:]
     split = _split_burt if pyramid == "burt" else _split_pooled
     total = torch.zeros_like(difference)
@@ -104,7 +121,11 @@ def _map(difference: Tensor, weights: Sequence[float], pyramid: Pyramid, residua
     for level, weight in enumerate(weights):
         is_residual = residual and level == len(weights) - 1
         band, rest = (rest, rest) if is_residual else split(rest)
-        spread = F.interpolate(band.abs(), scale_factor=2**level, mode="nearest") if level else band.abs()
+        band = band.abs()
+        if mask is not None:
+            kept = mask[..., :: 2**level, :: 2**level]
+            band = band * kept * quotient(mask.sum(), 4**level * kept.sum())
+        spread = F.interpolate(band, scale_factor=2**level, mode="nearest") if level else band
         total = total.add(spread[..., :height, :width], alpha=weight)
     return total
 
@@ -125,4 +146,5 @@ def _split_pooled(x: Tensor) -> tuple[Tensor, Tensor]:
     rows = stencil(stencil(x, _BOX, 2), _GAUSS, 3)
     columns = stencil(stencil(x, _GAUSS, 2), _BOX, 3)
     smooth = (rows + columns) / 2
-    return x - smooth, F.avg_pool2d(smooth, 2, ceil_mode=True)
+    # there is no padding to count, but without this word Inductor's backward pass is wrong at odd sides: pytorch#198119
+    return x - smooth, F.avg_pool2d(smooth, 2, ceil_mode=True, count_include_pad=False)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from mattekit._checks import check_nchw
+from mattekit._checks import check_floating, check_nchw, check_same_shape
 from mattekit.losses._common import Reduction, check_trimap
 from mattekit.losses.alpha import alpha_loss
 from mattekit.losses.composition import composition_loss
@@ -91,8 +91,6 @@ def detail_loss(
         >>> detail_loss(alpha + 0.5, alpha, trimap)
         tensor(0.5000)
     """
-    check_nchw("detail", detail, 1)
-    check_trimap(trimap, "detail", detail)
     parts = _detail_parts(detail, alpha, trimap, eps, operator, mask_inputs, reduction)
     return parts[0] + parts[1]
 
@@ -196,6 +194,13 @@ def pp_matting_loss(
         >>> losses.semantic, losses.detail, losses.fusion
         (tensor(1.0986), tensor(0.), tensor(0.5000))
     """
+    missing = [name for name in ("alpha", "detail", "semantic_logits") if not hasattr(output, name)]
+    if missing:
+        raise TypeError(f"output must have alpha, detail and semantic_logits, got a {type(output).__name__}")
+    if len(weights) != 3:
+        raise ValueError(f"weights must be three numbers, λ1, λ2 and λ3, got {tuple(weights)}")
+    check_nchw("output.alpha", output.alpha, 1)
+    check_same_shape("output.alpha", output.alpha, "alpha", alpha)
     semantic = semantic_loss(output.semantic_logits, trimap, eps=semantic_eps)
     detail_parts = _detail_parts(output.detail, alpha, trimap, eps, operator, mask_inputs, "mean")
     fusion_parts = _fusion_parts(output.alpha, alpha, foreground, background, eps, operator)
@@ -213,6 +218,10 @@ def _detail_parts(
     mask_inputs: bool,
     reduction: Reduction,
 ) -> tuple[Tensor, Tensor]:
+    check_nchw("detail", detail, 1)
+    check_floating("detail", detail)
+    check_trimap(trimap, "detail", detail)
+    check_same_shape("alpha", alpha, "detail", detail)
     unknown = unknown_mask(trimap)
     return (
         alpha_loss(detail, alpha, unknown, eps=eps, reduction=reduction),

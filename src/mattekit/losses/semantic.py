@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mattekit._checks import check_floating, check_nchw, check_nonnegative
-from mattekit.losses._common import Reduction, check_mask, check_trimap, reduce, widen
+from mattekit.losses._common import Reduction, check_mask, check_trimap, reduce, widen, within
 from mattekit.trimap import to_classes
 
 
@@ -20,10 +20,11 @@ def semantic_loss(
     Args:
         semantic_logits: Scores before the softmax, (N, 3, H, W): foreground, transition, background.
         trimap: uint8 of 0, 128 and 255, (N, 1, H, W). Its values are not looked at here: `mattekit.trimap.validate` is
-            for that, once, where it is read.
-        mask: (N, 1, H, W), bool, or floating-point weights; None takes every pixel.
+            for that, once, where it is read. What is neither 0 nor 255 counts as transition.
+        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         eps: Added to the probability inside the logarithm, which bounds a pixel's loss by -log(eps). The default, 0,
-            needs no bound: the logarithm is taken before the softmax can round to 0.
+            needs no bound: the logarithm is taken before the softmax can round to 0. A pixel whose class is certain
+            has a loss of -log(1 + eps) then, a little below 0.
         reduction: ``"mean"`` over the mask's area, ``"sum"`` as in the equation, or ``"none"`` for the masked map
             (N, 1, H, W).
 
@@ -49,7 +50,8 @@ def semantic_loss(
     check_trimap(trimap, "semantic_logits", semantic_logits)
     check_mask(mask, semantic_logits)
     check_nonnegative("eps", eps)
-    log_p = widen(semantic_logits).log_softmax(1).gather(1, to_classes(trimap))
+    (logits,) = within(mask, widen(semantic_logits))
+    log_p = logits.log_softmax(1).gather(1, to_classes(trimap))
     if eps:
         log_p = (log_p.exp() + eps).log()
     return reduce(-log_p, mask, reduction)

@@ -36,6 +36,15 @@ def test_the_result_lies_between_foreground_and_background(dtype, data):
     assert (found <= torch.maximum(foreground, background)).all()
 
 
+@given(layers())
+def test_light_lies_between_foreground_and_background(case):
+    """To the seam of the sRGB curve, whose two published halves meet to 1e-7 only, magnified by its slope of 12.92."""
+    foreground, background, alpha = case
+    found = composite(foreground, background, alpha, linear=True)
+    assert (found >= torch.minimum(foreground, background) - 2e-6).all()
+    assert (found <= torch.maximum(foreground, background) + 2e-6).all()
+
+
 @pytest.mark.parametrize("linear", [False, True])
 @given(layers())
 def test_exact_where_alpha_is_0_or_1(linear, case):
@@ -98,6 +107,27 @@ def test_light_has_finite_gradients(case):
     for x in case:
         assert x.grad is not None
         assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("linear", [False, True])
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_a_matte_at_its_ends_can_move(linear, end):
+    """The slope there is that of the curve beside it."""
+    foreground, background = (torch.full((1, 3, 1, 1), v, dtype=torch.float64) for v in (0.9, 0.2))
+
+    def slope(value):
+        alpha = torch.full((1, 1, 1, 1), value, dtype=torch.float64, requires_grad=True)
+        return torch.autograd.grad(composite(foreground, background, alpha, linear=linear).sum(), alpha)[0].item()
+
+    assert slope(end) == pytest.approx(slope(abs(end - 1e-9)), rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@given(st.data())
+def test_light_is_mixed_in_float32(dtype, data):
+    case = data.draw(layers(dtype))
+    expected = composite(*(x.float() for x in case), linear=True).to(dtype)
+    assert composite(*case, linear=True).equal(expected)
 
 
 @pytest.mark.parametrize("options", [{}, {"premultiplied": True}, {"linear": True}])
@@ -202,9 +232,23 @@ F, B, A = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4)
         ((F, B[:, :, :3], A), ValueError, "background must fit foreground, (2, 3, 4, 4), got (2, 3, 3, 4)"),
         ((F, B.repeat(2, 1, 1, 1), A), ValueError, "background must fit foreground, (2, 3, 4, 4), got (4, 3, 4, 4)"),
         ((F[:1], torch.cat([B, B]), A), ValueError, "background must fit alpha, (2, 1, 4, 4), got (4, 3, 4, 4)"),
-        ((F, (0.0, 1.0), A), ValueError, "a colour must be three numbers, got (0.0, 1.0)"),
+        ((F, (0.0, 1.0), A), ValueError, "background must be a colour, three numbers in [0, 1], got (0.0, 1.0)"),
+        ((F, (0, 255, 0), A), ValueError, "background must be a colour, three numbers in [0, 1], got (0, 255, 0)"),
+        ((F, "red", A), TypeError, "background must be a colour, three numbers in [0, 1], got str"),
+        ((F, None, A), TypeError, "background must be a colour, three numbers in [0, 1], got NoneType"),
+        ((F, 0.5, A), TypeError, "background must be a colour, three numbers in [0, 1], got float"),
+        ((F, np.zeros((4, 4, 3)), A), TypeError, "background must be a colour, three numbers in [0, 1], got ndarray"),
     ],
 )
 def test_arguments_are_checked(arguments, error, message):
     with pytest.raises(error, match=re.escape(message)):
         composite(*arguments)
+
+
+def test_the_checkerboard_is_checked():
+    with pytest.raises(ValueError, match=re.escape("dark must be a colour, three numbers in [0, 1], got (0, 0, 200)")):
+        Checkerboard(dark=(0, 0, 200))
+    with pytest.raises(TypeError, match="light must be a colour"):
+        Checkerboard(light="white")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"size must be an integer, got 2\.5"):
+        Checkerboard(size=2.5)  # pyright: ignore[reportArgumentType]

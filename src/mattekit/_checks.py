@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
 
@@ -51,7 +52,7 @@ def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def check_pixels(name: str, x: Tensor) -> None:
+def check_pixels(name: str, x: Tensor | np.ndarray) -> None:
     """Demand at least one pixel; there may be no images."""
     if 0 in x.shape[-2:]:
         raise ValueError(f"{name} must have at least one pixel, got shape {tuple(x.shape)}")

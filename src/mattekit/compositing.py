@@ -1,11 +1,14 @@
 """Laying a foreground over a background: equation 1 of the paper."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_floating, check_nchw, check_positive
+from mattekit._checks import check_floating, check_nchw, check_number, check_positive
 
 __all__ = ["Checkerboard", "composite"]
 
@@ -22,7 +25,8 @@ class Checkerboard:
         dark: RGB in [0, 1] of its neighbours.
 
     Raises:
-        ValueError: If ``size`` is not positive.
+        TypeError: If ``size`` is no integer, or a colour is not made of numbers.
+        ValueError: If ``size`` is not positive, or a colour is not three numbers in [0, 1].
 
     Example:
         >>> Checkerboard(size=1).image(2, 3)[0, 0]
@@ -35,7 +39,10 @@ class Checkerboard:
     dark: Colour = (0.8, 0.8, 0.8)
 
     def __post_init__(self) -> None:
+        check_number("size", self.size, Integral)
         check_positive("size", self.size)
+        check_colour("light", self.light)
+        check_colour("dark", self.dark)
 
     def image(
         self, height: int, width: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
@@ -70,8 +77,8 @@ def composite(
         is 0 the background, to the last bit (of a premultiplied foreground, where that is 0 there).
 
     Raises:
-        TypeError: If something is not a floating-point tensor.
-        ValueError: If shapes do not fit.
+        TypeError: If something is not a floating-point tensor, and ``background`` no colour or `Checkerboard` either.
+        ValueError: If shapes do not fit, or a colour is not three numbers in [0, 1].
 
     Source:
         Equation 1 (and 11) of Chen et al. 2022: I = αF + (1 - α)B. The sRGB curve is that of IEC 61966-2-1.
@@ -90,11 +97,8 @@ def composite(
     check_fits("background", behind, foreground)
     check_fits("background", behind, alpha, "alpha")
     dtype = torch.promote_types(torch.promote_types(foreground.dtype, behind.dtype), alpha.dtype)
-    foreground, behind, alpha = foreground.to(dtype), behind.to(dtype), alpha.to(dtype)
-    if not linear:
-        return _mix(foreground, behind, alpha, premultiplied)
-    mixed = _encode_srgb(_mix(_decode_srgb(foreground), _decode_srgb(behind), alpha, premultiplied))
-    return torch.where(alpha == 1, foreground, torch.where(_is_clear(foreground, alpha, premultiplied), behind, mixed))
+    mix = _mix_light if linear else _mix
+    return mix(foreground.to(dtype), behind.to(dtype), alpha.to(dtype), premultiplied).to(dtype)
 
 
 def _mix(foreground: Tensor, background: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:
@@ -102,6 +106,17 @@ def _mix(foreground: Tensor, background: Tensor, alpha: Tensor, premultiplied: b
         return foreground + (1 - alpha) * background
     # lerp is exact at both ends and never leaves the interval between them, which α·F + (1 - α)·B does by rounding
     return torch.lerp(background, foreground, alpha)
+
+
+def _mix_light(foreground: Tensor, background: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:
+    """Mix what sRGB values stand for, in float32 at least: half precision would be off by more than an 8-bit step."""
+    dtype = torch.promote_types(alpha.dtype, torch.float32)
+    foreground, background, alpha = foreground.to(dtype), background.to(dtype), alpha.to(dtype)
+    mixed = _encode_srgb(_mix(_decode_srgb(foreground), _decode_srgb(background), alpha, premultiplied))
+    is_clear = _is_clear(foreground, alpha, premultiplied)
+    exact = torch.where(alpha == 1, foreground, torch.where(is_clear, background, mixed))
+    # the values of the exact, the slopes of the mixed: a matte that is 0 or 1 must still be able to move
+    return mixed + (exact - mixed).detach()
 
 
 def _is_clear(foreground: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:
@@ -114,16 +129,23 @@ def _background_image(background: Tensor | Colour | Checkerboard, foreground: Te
         height, width = foreground.shape[-2:]
         return background.image(height, width, device=foreground.device, dtype=foreground.dtype)
     if not isinstance(background, Tensor):
+        check_colour("background", background)
         return _colour_image(background, foreground.device, foreground.dtype).expand(1, 3, *foreground.shape[-2:])
     check_nchw("background", background, 3)
     check_floating("background", background)
     return background
 
 
+def check_colour(name: str, colour: object) -> None:
+    """Demand three numbers in [0, 1]."""
+    if not isinstance(colour, Sequence | np.ndarray) or not all(isinstance(value, Real) for value in colour):
+        raise TypeError(f"{name} must be a colour, three numbers in [0, 1], got {type(colour).__name__}")
+    if len(colour) != 3 or not all(0 <= value <= 1 for value in colour):
+        raise ValueError(f"{name} must be a colour, three numbers in [0, 1], got {tuple(colour)}")
+
+
 def _colour_image(colour: Colour, device: torch.device | str, dtype: torch.dtype) -> Tensor:
-    if len(colour) != 3:
-        raise ValueError(f"a colour must be three numbers, got {colour!r}")
-    return torch.tensor(colour, device=device, dtype=dtype).view(1, 3, 1, 1)
+    return torch.tensor(tuple(colour), device=device, dtype=dtype).view(1, 3, 1, 1)
 
 
 def check_fits(name: str, x: Tensor, other: Tensor, other_name: str = "foreground") -> None:

@@ -69,6 +69,8 @@ def test_scores_that_need_gradients():
         (np.zeros((4, 4, 3)), ValueError, "as an array, got (4, 4, 3)"),
         (np.zeros((1, 1, 3, 4, 4)), ValueError, "as an array, got (1, 1, 3, 4, 4)"),
         (torch.zeros(1, 3, 4, 4).long(), ValueError, "semantic must have shape (N, 1, H, W), got (1, 3, 4, 4)"),
+        ([[0, 1]], TypeError, "semantic must be a torch.Tensor or a numpy.ndarray, got list"),
+        (np.zeros((4, 4), bool), TypeError, "semantic must hold scores or classes, got bool; from_mask takes masks"),
         (
             np.array([[0, 1], [3, 2]]),
             ValueError,
@@ -144,6 +146,11 @@ def test_torchs_distances_are_opencvs(data, shape):
     """What runs on a GPU, run here."""
     region = data.draw(trimaps(shape=shape)) == 255
     np.testing.assert_allclose(distances_torch(region), distances(region), rtol=RTOL)
+
+
+@pytest.mark.parametrize("measure", [distances, distances_torch])
+def test_no_regions_are_no_distances(measure):
+    assert measure(torch.zeros(0, 2, 4, 5, dtype=torch.bool)).shape == (0, 2, 4, 5)
 
 
 @pytest.mark.parametrize("step", [1, 500, 10**9])

@@ -188,6 +188,9 @@ X = np.zeros((4, 4))
         ({"outer": 1}, "give width, or inner and outer, got width=None, inner=None, outer=1"),
         ({"width": 1, "inner": 1, "outer": 1}, "give width, or inner and outer, got width=1, inner=1, outer=1"),
         ({"width": 1, "outer": 1}, "give width, or inner and outer, got width=1, inner=None, outer=1"),
+        ({"width": 1.5}, "width must be an integer, got 1.5"),
+        ({"inner": 1, "outer": 2.0}, "outer must be an integer, got 2.0"),
+        ({"width": 1, "iterations": 1.5}, "iterations must be an integer, got 1.5"),
         ({"width": -1}, "width must not be negative, got -1"),
         ({"inner": -2, "outer": 1}, "inner must not be negative, got -2"),
         ({"inner": 1, "outer": -3}, "outer must not be negative, got -3"),
@@ -197,7 +200,7 @@ X = np.zeros((4, 4))
 )
 @pytest.mark.parametrize("make", [tm.from_alpha, tm.from_mask])
 def test_options_are_checked(make, options, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(TypeError if "integer" in message else ValueError, match=re.escape(message)):
         make(X, **options)
 
 
@@ -207,6 +210,15 @@ def test_options_are_checked(make, options, message):
         (X.astype(int), TypeError, "alpha must be floating-point or uint8, got int64"),
         (X[None, None], ValueError, "alpha must have shape (H, W) or (N, H, W) as an array, got (1, 1, 4, 4)"),
         (torch.rand(1, 3, 4, 4), ValueError, "alpha must have shape (N, 1, H, W), got (1, 3, 4, 4)"),
+        (X[:, :0], ValueError, "alpha must have at least one pixel, got shape (4, 0)"),
+        (torch.zeros(1, 1, 0, 4), ValueError, "alpha must have at least one pixel, got shape (1, 1, 0, 4)"),
+        (np.zeros((9, 8, 1)), ValueError, "got (9, 8, 1), which looks like (H, W, channels): pass one channel"),
+        (np.zeros((9, 8, 3), np.uint8), ValueError, "got (9, 8, 3), which looks like (H, W, channels)"),
+        (np.array([[0.0, 127.0, 255.0]]), ValueError, "alpha must lie in [0, 1], got 127 and 1 others outside"),
+        (np.array([[0.0, -0.25, 1.0]]), ValueError, "alpha must lie in [0, 1], got -0.25 and 0 others outside"),
+        (np.array([[1.0000001]]), ValueError, "alpha must lie in [0, 1], got 1.0000001 and 0 others outside"),
+        (torch.full((1, 1, 1, 2), torch.nan), ValueError, "alpha must lie in [0, 1], got nan and 1 others outside"),
+        (torch.full((1, 1, 1, 2), 2).bfloat16(), ValueError, "alpha must lie in [0, 1], got 2 and 1 others outside"),
     ],
 )
 def test_the_alpha_is_checked(alpha, error, message):
@@ -311,6 +323,9 @@ def test_without_a_generator_torchs_seed_rules():
     ("options", "message"),
     [
         ({"sizes": (0, 3)}, "sizes must be a least and a largest, both at least 1, got (0, 3)"),
+        ({"sizes": 3}, "sizes must be a least and a largest, both at least 1, got 3"),
+        ({"sizes": (1, 2, 3)}, "sizes must be a least and a largest, both at least 1, got (1, 2, 3)"),
+        ({"sizes": (1, 2.5)}, "sizes must be a least and a largest, both at least 1, got (1, 2.5)"),
         ({"sizes": (4, 3)}, "sizes must be a least and a largest, both at least 1, got (4, 3)"),
         (
             {"sizes": (1, 3), "iterations": (0, 1)},
@@ -322,6 +337,29 @@ def test_without_a_generator_torchs_seed_rules():
 def test_kernels_are_checked(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         tm.RandomKernels(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kernels": "gca"}, "kernels must be a RandomKernels, such as GCA, got 'gca'"),
+        ({"generator": 3}, "generator must be a generator of torch or NumPy, or None, got 3"),
+    ],
+)
+def test_what_is_drawn_from_is_checked(options, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        tm.random_from_alpha(X, **options)
+
+
+def test_widths_are_drawn_on_the_cpu_whatever_the_default_device():
+    alpha = torch.zeros(1, 1, 4, 4)
+    with torch.device("meta"):
+        assert tm.random_from_alpha(alpha).device.type == "cpu"
+
+
+def test_no_images_are_no_trimaps():
+    assert tm.from_alpha(torch.zeros(0, 1, 4, 4), width=1).shape == (0, 1, 4, 4)
+    assert tm.from_alpha(np.zeros((0, 4, 4)), width=1).shape == (0, 4, 4)
 
 
 # ---- from_mask
@@ -349,10 +387,18 @@ def test_a_masks_kernel_and_iterations(kernel, iterations):
 def test_probabilities_are_known_where_they_are_certain(probability, inner, outer, iterations, certain):
     alpha = torch.full_like(probability, 0.5)
     alpha[probability >= certain] = 1
-    alpha[probability <= 1 - certain] = 0
+    alpha[1 - probability >= certain] = 0
     options = {"inner": inner, "outer": outer, "iterations": iterations}
     expected = tm.from_alpha(alpha, **options)
     assert tm.from_mask(probability, certain=certain, **options).equal(expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("certain", [0.7, 0.8, 0.9])
+def test_both_sides_are_certain_alike(dtype, certain):
+    probability = torch.tensor([[[[0.1, 0.2, 0.3, 0.7, 0.8, 0.9]]]], dtype=dtype)
+    trimap = tm.from_mask(probability, width=0, certain=certain)
+    assert (trimap == 0).equal((trimap == 255).flip(-1))
 
 
 def test_the_default_certainty():

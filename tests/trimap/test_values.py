@@ -11,7 +11,7 @@ from mattekit.testing import alphas, matte_pairs, shapes, trimaps
 from mattekit.trimap._forms import wrap
 
 BAD_FORMS = [
-    ([[0, 255]], TypeError, "trimap must be a torch.Tensor, got list"),
+    ([[0, 255]], TypeError, "trimap must be a torch.Tensor or a numpy.ndarray, got list"),
     (torch.zeros(4, 4, dtype=torch.uint8), ValueError, "trimap must have shape (N, 1, H, W), got (4, 4)"),
     (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), ValueError, "trimap must have shape (N, 1, H, W), got (1, 3, 4, 4)"),
     (torch.zeros(1, 1, 4, 4), TypeError, "trimap must be uint8, got torch.float32"),

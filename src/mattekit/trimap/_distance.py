@@ -35,6 +35,6 @@ def distances_torch(region: Tensor) -> Tensor:
     within = torch.minimum(rows - above, below - rows).square()
     columns = torch.arange(width, device=region.device, dtype=torch.float32)
     across = (columns[:, None] - columns).square()
-    step = max(1, _LARGEST_STEP // (region.shape[0] * region.shape[1] * width * width))
+    step = max(1, _LARGEST_STEP // max(1, region.shape[0] * region.shape[1] * width * width))
     chunks = [(chunk[..., None, :] + across).amin(-1) for chunk in within.split(step, dim=2)]
     return torch.cat(chunks, 2).sqrt()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_nchw
+from mattekit._checks import check_nchw, check_pixels
 
 BACKGROUND = 0
 UNKNOWN = 128
@@ -20,11 +20,18 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 def to_tensor(name: str, x: Tensor | np.ndarray) -> Tensor:
     """Demand one value a pixel and give it as (N, 1, H, W)."""
-    if not isinstance(x, np.ndarray):
+    if not isinstance(x, Tensor | np.ndarray):
+        raise TypeError(f"{name} must be a torch.Tensor or a numpy.ndarray, got {type(x).__name__}")
+    if isinstance(x, Tensor):
         check_nchw(name, x, 1)
+        check_pixels(name, x)
         return x
     if x.ndim not in (2, 3):
         raise ValueError(f"{name} must have shape (H, W) or (N, H, W) as an array, got {x.shape}")
+    check_pixels(name, x)
+    if x.ndim == 3 and x.shape[-1] in (1, 3, 4) and len(x) > 4:  # no crop is that narrow, and no batch of such ones
+        looks = f"which looks like (H, W, channels): pass one channel, such as {name}[..., 0]"
+        raise ValueError(f"{name} must have shape (H, W) or (N, H, W) as an array, got {x.shape}, {looks}")
     return wrap(x if x.ndim == 3 else x[None])[:, None]
 
 
@@ -84,4 +91,6 @@ def check_unit(name: str, x: Tensor) -> None:
     """Demand values from 0 to 1. This waits for a GPU."""
     bad = ~((x >= 0) & (x <= 1))
     if bad.any():
-        raise ValueError(f"{name} must lie in [0, 1], got {x[bad][0].item():g} and {int(bad.sum()) - 1} others outside")
+        raise ValueError(
+            f"{name} must lie in [0, 1], got {x[bad][0].item():.9g} and {int(bad.sum()) - 1} others outside"
+        )

@@ -36,7 +36,7 @@ def from_semantic(semantic: Array) -> Array:
         Of uint8, a tensor (N, 1, H, W), or an array (H, W) or (N, H, W). Of equal scores the first class wins.
 
     Raises:
-        TypeError: If it is neither tensor nor array.
+        TypeError: If it is neither tensor nor array, or bool.
         ValueError: If its shape is wrong, or classes other than 0, 1 and 2 turn up; they are counted and located.
 
     Source:
@@ -46,10 +46,15 @@ def from_semantic(semantic: Array) -> Array:
         >>> from_semantic(np.array([[2, 1, 0]]))
         array([[  0, 128, 255]], dtype=uint8)
     """
-    is_array = isinstance(semantic, np.ndarray)
-    if np.issubdtype(semantic.dtype, np.floating) if is_array else torch.is_floating_point(semantic):
+    if isinstance(semantic, np.ndarray):
+        is_scores = np.issubdtype(semantic.dtype, np.floating)
+    else:
+        is_scores = isinstance(semantic, Tensor) and semantic.is_floating_point()
+    if is_scores:
         return _from_scores(semantic)
     classes = to_tensor("semantic", semantic)
+    if classes.dtype == torch.bool:
+        raise TypeError("semantic must hold scores or classes, got bool; from_mask takes masks")
     check_values("semantic", classes, (0, 1, 2))
     return like(semantic, merge(classes == 0, classes == 2))
 

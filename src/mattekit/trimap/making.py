@@ -1,12 +1,14 @@
 """Making trimaps from mattes and masks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_nonnegative, check_positive
+from mattekit._checks import check_choice, check_nonnegative, check_number, check_positive
 from mattekit.trimap._forms import Array, check_unit, check_values, like, matte_tensor, merge, to_tensor
 from mattekit.trimap._morphology import Kernel, erode
 
@@ -36,9 +38,10 @@ class RandomKernels:
 
     def __post_init__(self) -> None:
         for name in ("sizes", "iterations"):
-            least, largest = getattr(self, name)
-            if not 1 <= least <= largest:
-                raise ValueError(f"{name} must be a least and a largest, both at least 1, got {(least, largest)}")
+            span = getattr(self, name)
+            whole = isinstance(span, Sequence) and all(isinstance(end, Integral) for end in span)
+            if not whole or len(span) != 2 or not 1 <= span[0] <= span[1]:
+                raise ValueError(f"{name} must be a least and a largest, both at least 1, got {span!r}")
         check_choice("kernel", self.kernel, ("ellipse", "square"))
 
 
@@ -76,7 +79,8 @@ def from_alpha(
 
     Raises:
         TypeError: If the alpha is neither floating-point nor uint8.
-        ValueError: If its shape or an option is wrong.
+        ValueError: If its shape or an option is wrong, or, on the CPU, if it leaves [0, 1]; on a GPU that is not looked
+            for, since it would wait for the result.
 
     Example:
         >>> from_alpha(np.array([[0, 0, 0, 0.5, 1, 1, 1]]), width=1)
@@ -101,14 +105,15 @@ def random_from_alpha(
         alpha: Floating-point in [0, 1] or uint8 in 0 to 255; a tensor (N, 1, H, W), or an array (H, W) or (N, H, W).
         kernels: What to draw from: `GCA`, `DIM`, `PADDLESEG`, or `RandomKernels` of your own.
         generator: Source of randomness, of torch (on the CPU) or NumPy. None is torch's global one, which, unlike
-            NumPy's, differs between the workers of a DataLoader.
+            NumPy's, differs between the workers of a DataLoader. One that a data set holds does not: each worker
+            draws the same from its copy, in every epoch.
 
     Returns:
         The trimap, of the alpha's form.
 
     Raises:
-        TypeError: If the alpha is neither floating-point nor uint8.
-        ValueError: If its shape is wrong.
+        TypeError: If the alpha is neither floating-point nor uint8, or ``kernels`` or ``generator`` is something else.
+        ValueError: If its shape is wrong, or, on the CPU, if it leaves [0, 1].
 
     Source:
         The published training code named with each of the constants. Those see foreground from 1 - 1e-5 (GCA) or
@@ -121,6 +126,10 @@ def random_from_alpha(
         np.True_
     """
     matte = matte_tensor("alpha", alpha)
+    if not isinstance(kernels, RandomKernels):
+        raise TypeError(f"kernels must be a RandomKernels, such as GCA, got {kernels!r}")
+    if not isinstance(generator, torch.Generator | np.random.Generator | None):
+        raise TypeError(f"generator must be a generator of torch or NumPy, or None, got {generator!r}")
     is_foreground, is_background = _known(matte)
     trimap = torch.empty_like(matte, dtype=torch.uint8)
     for i in range(len(matte)):
@@ -152,8 +161,8 @@ def from_mask(
         outer: See `from_alpha`.
         kernel: See `from_alpha`.
         iterations: See `from_alpha`.
-        certain: The probability from which on a pixel counts as foreground; from 1 - ``certain`` down it counts as
-            background, and what is between is unknown.
+        certain: The probability from which on a pixel counts as foreground, and that of background, 1 - mask, from
+            which on it counts as background; what is neither is unknown.
 
     Returns:
         The trimap, of the mask's form.
@@ -173,7 +182,7 @@ def from_mask(
         raise ValueError(f"certain must be above 0.5 and at most 1, got {certain!r}")
     if tensor.is_floating_point():
         check_unit("mask", tensor)
-        known = tensor >= certain, tensor <= 1 - certain
+        known = tensor >= certain, 1 - tensor >= certain
     else:
         check_values("mask", tensor, (0, 1, 255))
         if tensor.dtype != torch.bool and (tensor == 1).any() and (tensor == 255).any():
@@ -185,22 +194,28 @@ def from_mask(
 def _sizes(width: int | None, inner: int | None, outer: int | None, kernel: str, iterations: int) -> tuple[int, int]:
     """Sides of the kernels for the foreground and for the background."""
     check_choice("kernel", kernel, ("ellipse", "square"))
+    check_number("iterations", iterations, Integral)
     check_positive("iterations", iterations)
     if width is not None and inner is None and outer is None:
         inner = outer = width
     elif width is not None or inner is None or outer is None:
         raise ValueError(f"give width, or inner and outer, got width={width}, inner={inner}, outer={outer}")
-    check_nonnegative("inner" if width is None else "width", inner)
-    check_nonnegative("outer", outer)
+    for name, reach in (("inner" if width is None else "width", inner), ("outer", outer)):
+        check_number(name, reach, Integral)
+        check_nonnegative(name, reach)
     return 2 * inner + 1, 2 * outer + 1
 
 
 def _known(alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Where a matte is exactly 1, and exactly 0."""
     one = 255 if alpha.dtype == torch.uint8 else 1
-    if alpha.device.type != "cpu" or alpha.dtype == torch.bfloat16:
+    if alpha.device.type != "cpu":
         return alpha >= one, alpha <= 0
+    if alpha.dtype == torch.bfloat16:  # which NumPy does not have
+        alpha = alpha.float()
     values = alpha.detach().numpy()  # which compares five times as fast as torch
+    if values.size and not (values.min() >= 0 and values.max() <= one):
+        check_unit("alpha", alpha)
     return torch.from_numpy(values >= one), torch.from_numpy(values <= 0)
 
 
@@ -213,4 +228,4 @@ def _erode_both(
 def _draw(span: tuple[int, int], generator: torch.Generator | np.random.Generator | None) -> int:
     if isinstance(generator, np.random.Generator):
         return int(generator.integers(span[0], span[1], endpoint=True))
-    return int(torch.randint(span[0], span[1] + 1, (), generator=generator))
+    return int(torch.randint(span[0], span[1] + 1, (), generator=generator, device="cpu"))

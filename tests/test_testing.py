@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -92,7 +93,53 @@ def test_failures_shrink_to_something_readable():
     assert pred.tolist() == [[[[1.0, 1.0]]]]
     assert alpha.tolist() == [[[[0.0, 0.0]]]]
     trimap = find(testing.trimaps(), lambda t: t.unique().numel() == 3)
-    assert trimap.numel() <= 4  # three would do; noise does not always shrink to the last pixel
+    assert (trimap == 0).sum() == trimap.numel() - 2  # three pixels would do; the rest is zeros at least
+    assert trimap.numel() <= 16
+    trimap = find(testing.trimaps(), lambda t: (t == UNKNOWN).sum() >= 5 and min(t.shape[2:]) > 1)
+    assert trimap.numel() <= 9
+    alpha = find(testing.alphas(shape=(1, 1, 2, 4)), lambda a: ((a > 0.25) & (a < 0.5)).any())
+    assert alpha.unique().numel() <= 2  # noise, too, shrinks to one pixel that matters
+
+
+@pytest.mark.parametrize(
+    ("strategy", "is_ordinary", "share"),
+    [
+        (testing.shapes(), lambda s: min(s[2:]) >= 3, 0.4),
+        (testing.alphas(), lambda a: a.unique().numel() > 3, 0.25),
+        (testing.trimaps(), lambda t: t.unique().numel() == 3, 0.3),
+        (testing.images(), lambda i: i.unique().numel() > 3, 0.3),
+        (testing.matte_pairs(), lambda p: (p[0] != p[1]).any(), 0.3),
+        (testing.matte_pairs(), lambda p: (p[0] != p[1]).any() and min(x.unique().numel() for x in p) > 3, 0.06),
+    ],
+)
+def test_ordinary_cases_are_no_exceptions(strategy, is_ordinary, share):
+    seen = []
+
+    @settings(max_examples=300, phases=[Phase.generate], derandomize=True, database=None)
+    @given(strategy)
+    def look(case):
+        seen.append(bool(is_ordinary(case)))
+
+    look()
+    assert sum(seen) >= share * len(seen)
+
+
+@pytest.mark.parametrize("strategy", [testing.alphas, testing.trimaps, testing.matte_pairs, testing.images])
+@pytest.mark.parametrize("shape", [(2, 2), (1, 1, 0, 4)])
+def test_shapes_are_checked(strategy, shape):
+    with pytest.raises(ValueError, match=re.escape(f"shape must be four positive numbers, (N, C, H, W), got {shape}")):
+        strategy(shape=shape)
+
+
+def test_limits_and_types_are_checked():
+    with pytest.raises(ValueError, match="min_side must be from 1 to max_side, 12, got 0"):
+        testing.shapes(min_side=0)
+    with pytest.raises(ValueError, match="min_side must be from 1 to max_side, 3, got 5"):
+        testing.shapes(min_side=5, max_side=3)
+    with pytest.raises(ValueError, match="max_batch must be positive, got 0"):
+        testing.shapes(max_batch=0)
+    with pytest.raises(TypeError, match=r"dtype must be floating-point, got torch\.uint8"):
+        testing.alphas(shape=(1, 1, 2, 2), dtype=torch.uint8)
 
 
 def test_without_hypothesis_it_says_what_to_install():

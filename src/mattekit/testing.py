@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from mattekit import trimap as _trimap
+from mattekit._checks import check_positive
 
 try:
     from hypothesis import strategies as st
@@ -32,6 +33,7 @@ except ImportError as error:
 
 __all__ = ["alphas", "images", "matte_pairs", "shapes", "trimaps"]
 
+ArrayStrategy = st.SearchStrategy[np.ndarray]
 Shape = tuple[int, int, int, int]
 """(N, 1, H, W)."""
 
@@ -50,19 +52,25 @@ def shapes(*, max_batch: int = 2, min_side: int = 1, max_side: int = 12) -> st.S
     Returns:
         A strategy of tuples of four integers.
 
+    Raises:
+        ValueError: If a limit is not positive, or the sides' limits are the wrong way round.
+
     Example:
         >>> from hypothesis import find
         >>> find(shapes(), lambda shape: shape[-1] > 2)
         (1, 1, 1, 3)
     """
+    if not 1 <= min_side <= max_side:
+        raise ValueError(f"min_side must be from 1 to max_side, {max_side}, got {min_side}")
+    check_positive("max_batch", max_batch)
     batch, side = st.integers(1, max_batch), st.integers(min_side, max_side)
-    least = st.just(min_side)
+    least, ordinary = st.just(min_side), st.integers(min(max(min_side, 3), max_side), max_side)
     return st.one_of(
         st.tuples(st.just(1), st.just(1), least, least),
         st.tuples(batch, st.just(1), least, side),
         st.tuples(batch, st.just(1), side, least),
         st.tuples(batch, st.just(1), side, side),
-        st.tuples(batch, st.just(1), side, side),  # as likely again as each of the special ones
+        *[st.tuples(batch, st.just(1), ordinary, ordinary)] * 3,  # nearly as likely as the special ones together
     )
 
 
@@ -137,6 +145,7 @@ def matte_pairs(
             mattes.map(lambda a: (1 - a, a)),
             st.builds(_with_odd_pixel, mattes, _pixels(s), _unit_values(dtype)),
             st.tuples(mattes, mattes),
+            *[st.tuples(_varied_arrays(s, dtype), _varied_arrays(s, dtype))] * 2,
         )
         drawn = related.map(lambda pair: tuple(_tensor(a, dtype, device) for a in pair))
         if not with_trimap:
@@ -172,7 +181,11 @@ def images(
 
 
 def _of_shape(shape: Shape | None, strategy: Callable[[Shape], st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
-    return shapes().flatmap(strategy) if shape is None else strategy(shape)
+    if shape is None:
+        return shapes().flatmap(strategy)
+    if len(shape) != 4 or min(shape) < 1:
+        raise ValueError(f"shape must be four positive numbers, (N, C, H, W), got {shape}")
+    return strategy(shape)
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
@@ -181,6 +194,8 @@ def _tensor(array: np.ndarray, dtype: torch.dtype, device: torch.device | str) -
 
 def _unit_values(dtype: torch.dtype) -> st.SearchStrategy[float]:
     """Values in [0, 1], every other one awkward for this type or for a threshold somewhere in the field."""
+    if not dtype.is_floating_point:
+        raise TypeError(f"dtype must be floating-point, got {dtype}")
     info = torch.finfo(dtype)
     awkward = [
         0.0,
@@ -203,35 +218,39 @@ def _unit_values(dtype: torch.dtype) -> st.SearchStrategy[float]:
 def _unit_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> st.SearchStrategy[np.ndarray]:
     """float64 arrays of values in [0, 1], simplest kind first."""
     values = _unit_values(dtype)
-    ramp = np.broadcast_to(np.linspace(0, 1, shape[-1]), shape)
     return st.one_of(
         st.sampled_from([0.0, 1.0]).map(lambda value: np.full(shape, value)),
         values.map(lambda value: np.full(shape, value)),
         st.builds(_with_odd_pixel, st.sampled_from([np.zeros(shape), np.ones(shape)]), _pixels(shape), values).map(
             lambda pair: pair[0]
         ),
-        npst.arrays(np.bool_, shape).map(lambda mask: mask.astype(np.float64)),
-        st.just(ramp),
-        npst.arrays(np.float64, shape, elements=values),
-        _noise(shape, 256).map(lambda noise: noise / 255),
-        _noise(shape, 2).map(lambda noise: noise.astype(np.float64)),
+        *[_varied_arrays(shape, dtype)] * 4,
     )
 
 
-def _noise(shape: tuple[int, ...], count: int) -> st.SearchStrategy[np.ndarray]:
-    """Integers below a count, each pixel by itself, which drawing them one by one would seldom give."""
-    return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).integers(count, size=shape))
+def _varied_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> ArrayStrategy:
+    """Ramps, and arrays whose pixels each have a value of their own."""
+    return st.one_of(
+        st.just(np.broadcast_to(np.linspace(0, 1, shape[-1]), shape)),
+        _each_pixel(shape, st.sampled_from([0.0, 1.0])),
+        _each_pixel(shape, st.integers(0, 255)).map(lambda noise: noise / 255),
+        _each_pixel(shape, _unit_values(dtype)),
+    )
+
+
+def _each_pixel(shape: tuple[int, ...], values: st.SearchStrategy[Any], dtype: Any = np.float64) -> ArrayStrategy:
+    """Arrays that vary: without a fill value, with which most pixels would be the same."""
+    return npst.arrays(dtype, shape, elements=values, fill=st.nothing())
 
 
 def _trimap_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     trimap_values = [_trimap.BACKGROUND, _trimap.FOREGROUND, _trimap.UNKNOWN]
-    known = npst.arrays(np.uint8, shape, elements=st.sampled_from(trimap_values[:2]))
+    known = _each_pixel(shape, st.sampled_from(trimap_values[:2]), np.uint8)
     return st.one_of(
         st.sampled_from(trimap_values).map(lambda value: np.full(shape, value, dtype=np.uint8)),
         known,
         st.builds(_with_odd_pixel, known, _pixels(shape), st.just(_trimap.UNKNOWN)).map(lambda pair: pair[0]),
-        npst.arrays(np.uint8, shape, elements=st.sampled_from(trimap_values)),
-        _noise(shape, 3).map(lambda noise: np.array(trimap_values, dtype=np.uint8)[noise]),
+        *[_each_pixel(shape, st.sampled_from(trimap_values), np.uint8)] * 3,
     )
 
 

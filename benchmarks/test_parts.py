@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy import ndimage
 
 from mattekit import blocks, losses, trimap
+from mattekit.compositing import composite
 from mattekit.encoders import hrnet_w18
 
 SIDE = 512
@@ -154,6 +155,17 @@ def plain_from_alpha(alpha):
     return result
 
 
+def plain_random_from_alpha(alpha, draws, sizes):
+    def kernel():
+        return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (draws.integers(*sizes, endpoint=True),) * 2)
+
+    result = np.full(alpha.shape, 128, np.uint8)
+    for matte, made in zip(alpha, result, strict=True):
+        made[cv2.erode((matte == 1).astype(np.uint8), kernel(), borderValue=1) > 0] = 255
+        made[cv2.erode((matte == 0).astype(np.uint8), kernel(), borderValue=1) > 0] = 0
+    return result
+
+
 def plain_distance_maps(labels):
     sigmas = 0.02 * 320, 0.08 * 320, 0.16 * 320
     distances = [[ndimage.distance_transform_edt(image != value) for value in (0, 255)] for image in labels]
@@ -176,7 +188,12 @@ def test_trimap_from_alpha(device, compare):
 
 def test_trimap_random_from_alpha(device, compare):
     _, alpha, _ = mattes(device)
-    compare("trimap random_from_alpha 4×512²", {"mattekit": lambda: trimap.random_from_alpha(alpha)})
+    draws, kernels = np.random.default_rng(0), trimap.RandomKernels(sizes=(15, 15))  # the same work for both
+    sides = {
+        "cv2.erode twice": on_the_host(lambda a: plain_random_from_alpha(a, draws, (15, 15)), alpha),
+        "mattekit": lambda: trimap.random_from_alpha(alpha, kernels=kernels, generator=draws),
+    }
+    compare("trimap random_from_alpha 4×512²", sides)
 
 
 def test_trimap_distance_maps(device, compare):
@@ -186,3 +203,23 @@ def test_trimap_distance_maps(device, compare):
         "mattekit": lambda: trimap.distance_maps(labels),
     }
     compare("trimap distance_maps 4×512²", sides)
+
+
+def plain_linear_composite(foreground, background, alpha):
+    def light(x):
+        return torch.where(x <= 0.04045, x / 12.92, ((x + 0.055) / 1.055) ** 2.4)
+
+    mixed = alpha * light(foreground) + (1 - alpha) * light(background)
+    return torch.where(mixed <= 0.0031308, mixed * 12.92, 1.055 * mixed ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("linear", [False, True], ids=["sRGB", "light"])
+def test_composite(linear, device, compare):
+    *_, alpha = mattes(device)[:2]
+    foreground, background = torch.rand(2, len(alpha), 3, SIDE, SIDE, device=device)
+    given = foreground, background, alpha
+    sides = {
+        "plain": lambda: plain_linear_composite(*given) if linear else alpha * foreground + (1 - alpha) * background,
+        "mattekit": lambda: composite(*given, linear=linear),
+    }
+    compare(f"composite in {'light' if linear else 'sRGB'} 4×512²", sides)

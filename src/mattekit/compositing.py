@@ -115,6 +115,8 @@ def _mix_light(foreground: Tensor, background: Tensor, alpha: Tensor, premultipl
     mixed = _encode_srgb(_mix(_decode_srgb(foreground), _decode_srgb(background), alpha, premultiplied))
     is_clear = _is_clear(foreground, alpha, premultiplied)
     exact = torch.where(alpha == 1, foreground, torch.where(is_clear, background, mixed))
+    if not mixed.requires_grad:
+        return exact
     # the values of the exact, the slopes of the mixed: a matte that is 0 or 1 must still be able to move
     return mixed + (exact - mixed).detach()
 
@@ -157,9 +159,10 @@ def check_fits(name: str, x: Tensor, other: Tensor, other_name: str = "foregroun
 
 def _decode_srgb(value: Tensor) -> Tensor:
     """From sRGB values to light."""
-    return torch.where(value <= 0.04045, value / 12.92, ((value.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+    return torch.where(value <= 0.04045, value / 12.92, (value + 0.055).div_(1.055) ** 2.4)
 
 
 def _encode_srgb(light: Tensor) -> Tensor:
     """From light to sRGB values; the clamp keeps the unused branch's slope finite at 0."""
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+    curve = light.clamp(min=0.0031308).pow(1 / 2.4).mul_(1.055).sub_(0.055)
+    return torch.where(light <= 0.0031308, light * 12.92, curve)

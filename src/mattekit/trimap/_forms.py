@@ -68,7 +68,12 @@ def matte_tensor(name: str, matte: Tensor | np.ndarray) -> Tensor:
 def merge(is_foreground: Tensor, is_background: Tensor) -> Tensor:
     """The trimap of two masks that do not overlap."""
     foreground, background = is_foreground.view(torch.uint8), is_background.view(torch.uint8)
-    return UNKNOWN + foreground * (FOREGROUND - UNKNOWN) - background * (UNKNOWN - BACKGROUND)
+    if foreground.device.type == "cpu":  # NumPy is three times as fast at bytes
+        foreground, background = foreground.numpy(), background.numpy()
+    trimap = foreground * (FOREGROUND - UNKNOWN)
+    trimap += UNKNOWN
+    trimap -= background * (UNKNOWN - BACKGROUND)
+    return torch.from_numpy(trimap) if isinstance(trimap, np.ndarray) else trimap
 
 
 def check_values(name: str, x: Tensor, allowed: tuple[int, ...]) -> None:

@@ -55,9 +55,9 @@ def laplacian_loss(
         levels: Number of bands. The loss has no ``eps``: it is a plain absolute difference.
         weights: One a level, finest first, and one more for the residual where that is asked for; None means 1, 2, 4,
             8, 16, ...
-        pyramid: ``"burt"``: binomial kernel, every other sample kept, bands against the enlarged next level, border
-            reflected. ``"pooled"``: the sum of two one-dimensional Gaussians as kernel, 2×2 means kept, bands against
-            the smoothed level, border replicated.
+        pyramid: ``"burt"``: binomial kernel, every other sample kept from the first on (so that a flip changes the loss
+            a little), bands against the enlarged next level, border reflected. ``"pooled"``: the sum of two
+            one-dimensional Gaussians as kernel, 2×2 means kept, bands against the smoothed level, border replicated.
         residual: Compare what remains below the last band as well.
         mask_inputs: Multiply both mattes by the mask before anything else, instead of weighing the map by it.
         mask_levels: Weigh the coefficients of level s by every 2^s-th pixel of the mask, and take each level's mean by

@@ -5,6 +5,7 @@ from torch import nn
 
 from mattekit import checkpoints
 from mattekit.encoders import HRNet, hrnet_w18_small_v1
+from mattekit.inference import prepare
 from mattekit.models import pp_matting
 
 
@@ -158,3 +159,10 @@ def test_save_leaves_no_half_file(tmp_path, monkeypatch):
         checkpoints.save(tiny(), path)
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
     assert path.read_bytes() == b"the file before"
+
+
+def test_a_prepared_copy_cannot_be_saved(tmp_path):
+    prepared = prepare(pp_matting("hrnet_w18_small_v1").eval())
+    with pytest.raises(TypeError, match="model must be a network, got a PreparedMatting: save the network"):
+        checkpoints.save(prepared, tmp_path / "prepared.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -49,6 +49,27 @@ def test_unknown_names_stay():
     assert list(named.tensors) == ["context.sides.0.conv.weight", "scb.extra.weight", "ema"]
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "_orig_mod.{}".format,
+        "module._orig_mod.{}".format,
+        "_orig_mod.module.{}".format,
+        "model.{}".format,
+        "model._orig_mod.{}".format,
+        lambda name: name.replace("encoder.", "encoder._orig_mod."),
+    ],
+)
+def test_what_wrappers_put_before_names_is_dropped(wrap):
+    names = ["encoder.conv1.weight", "encoder.stage2.0.branches.0.0.conv1.weight", "detail.head.weight"]
+    assert list(to_mattekit({wrap(name): torch.empty(0) for name in names}).tensors) == names
+
+
+def test_a_prefix_that_not_all_share_stays():
+    names = ["model.conv1.weight", "criterion.weight"]
+    assert list(to_mattekit({name: torch.empty(0) for name in names}).tensors) == names
+
+
 def test_data_parallel_prefix_is_dropped():
     names = ["module.conv1.weight", "module.stage2.0.branches.0.0.conv1.weight", "module.classifier.bias"]
     named = to_mattekit({name: torch.empty(0) for name in names})

@@ -71,6 +71,21 @@ def test_foreign_files(tmp_path, content, message):
         read_checkpoint(path)
 
 
+def test_several_state_dicts_are_named(tmp_path):
+    torch.save({"model": WEIGHTS, "ema": WEIGHTS, "epoch": 3}, tmp_path / "both.pth")
+    with pytest.raises(RuntimeError, match=r"must hold one state dict .*, got 2: 'model', 'ema'$"):
+        read_checkpoint(tmp_path / "both.pth")
+
+
+def test_what_pth_may_not_hold_is_named(tmp_path):
+    torch.save({"state_dict": WEIGHTS, "best": np.float64(0.5)}, tmp_path / "scalar.pth")
+    with pytest.raises(RuntimeError) as error:
+        read_checkpoint(tmp_path / "scalar.pth")
+    assert "where only tensors and plain values are read" in str(error.value)
+    assert "scalar" in str(error.value)
+    assert "weights_only" not in str(error.value)
+
+
 def test_archives_of_several_files(tmp_path):
     archive(tmp_path / "weights", "a.pdparams", "b.pdparams")
     with pytest.raises(RuntimeError, match=r"weights must hold one .pdparams file, got 2"):

@@ -98,6 +98,8 @@ def test_arguments_must_not_contradict_a_saved_file(tmp_path):
         pp_matting(weights=path, guidance=(1, 3, 5))
     with pytest.raises(ValueError, match="fusion must be 'replace', as the weights were saved with"):
         pp_matting(weights=path, fusion="conv")
+    with pytest.raises(ValueError, match="encoder must be 'hrnet_w18_small_v1', as the weights were saved with"):
+        pp_matting("hrnet_w18", weights=path)
     assert pp_matting(weights=path, guidance=[5], fusion="replace").detail.guidance == (5,)
 
 
@@ -113,6 +115,22 @@ def test_arguments_must_not_contradict_a_saved_file(tmp_path):
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         pp_matting(**options)
+
+
+def test_weights_are_a_file_or_a_name():
+    with pytest.raises(FileNotFoundError, match="human512 is neither a file nor one of composition-1k, "):
+        pp_matting(weights="human512")
+    with pytest.raises(TypeError, match=r"got dict; a state dict goes into model\.load_state_dict"):
+        pp_matting(weights={})  # pyright: ignore[reportArgumentType]
+
+
+def test_an_encoder_is_checked_before_it_is_used():
+    with pytest.raises(TypeError, match="encoder must have channels and strides, which Conv2d lacks"):
+        pp_matting(torch.nn.Conv2d(3, 8, 3))
+    with pytest.raises(TypeError, match=r"encoder must be a torch\.nn\.Module, got int"):
+        pp_matting(18)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match="guidance must be a sequence of blocks, such as"):
+        pp_matting("hrnet_w18_small_v1", guidance=5)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_file_that_is_not_there():

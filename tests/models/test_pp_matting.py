@@ -188,6 +188,48 @@ def test_bad_images(image, error, message):
         small()(image)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@torch.inference_mode()
+def test_images_of_any_precision(dtype):
+    model = trained_looking(small()).eval()
+    image = torch.rand(1, 3, 32, 64).to(dtype)
+    assert model(image).alpha.equal(model(image.float()).alpha)
+
+
+class _Two(nn.Module):
+    channels, strides = (8, 16), (2, 4)
+
+    def __init__(self, give):
+        super().__init__()
+        self.give = give
+
+    def forward(self, image):
+        return self.give(
+            [image.new_zeros(1, c, image.shape[2] // s, image.shape[3] // s) for c, s in ((8, 2), (16, 4))]
+        )
+
+
+@pytest.mark.parametrize(
+    ("give", "error", "message"),
+    [
+        (lambda f: dict(enumerate(f)), TypeError, "encoder must return a list or tuple of features, got dict"),
+        (lambda f: f[:1], ValueError, r"encoder must return features of its channels, \(8, 16\), got \(8,\)"),
+        (lambda f: f[::-1], ValueError, r"encoder must return features of its channels, \(8, 16\), got \(16, 8\)"),
+    ],
+)
+def test_features_are_what_the_encoder_says(give, error, message):
+    model = pp_matting(_Two(give)).eval()
+    with pytest.raises(error, match=message):
+        model(torch.rand(1, 3, 32, 32))
+
+
+def test_an_encoder_has_two_features_at_least():
+    encoder = _Two(list)
+    encoder.channels = (8,)
+    with pytest.raises(ValueError, match=r"encoder must have two features at least, got channels \(8,\)"):
+        pp_matting(encoder)
+
+
 def test_an_encoder_says_what_it_lacks():
     parts = small()
     with pytest.raises(TypeError, match="encoder must have channels and strides, which Conv2d lacks"):

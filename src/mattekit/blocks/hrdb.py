@@ -28,6 +28,7 @@ class HighResolutionDetailBranch(nn.Module):
     Raises:
         ValueError: If ``guidance`` is not an increasing choice of 1 to 5, or ``widths`` or ``guidance_channels`` have
             another length than four and five.
+        TypeError: If ``guidance`` is no sequence.
 
     Source:
         Section 3.1, "High-Resolution Detail Branch" and "Guidance Flow"; widths as in PaddleSeg, from which
@@ -55,6 +56,8 @@ class HighResolutionDetailBranch(nn.Module):
         widths: Sequence[int] = (64, 32, 16, 8),
     ) -> None:
         super().__init__()
+        if not isinstance(guidance, Sequence):
+            raise TypeError(f"guidance must be a sequence of blocks, such as (1, 3, 5), got {guidance!r}")
         guidance = tuple(guidance)
         if not set(guidance) <= {1, 2, 3, 4, 5} or list(guidance) != sorted(set(guidance)):
             raise ValueError(f"guidance must name blocks 1 to 5, each once and in order, got {guidance}")

@@ -48,7 +48,8 @@ def load(model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool
 
     The file is read by its content: .safetensors, .pth (``weights_only``), .pdparams, or a tar archive of one
     .pdparams, as PaddleSeg publishes encoders. Its names may be mattekit's, the official HRNet's (timm's are the same)
-    or PaddleSeg's. The head of a classification network is left out and reported.
+    or PaddleSeg's; what torch.compile, DataParallel or Lightning's ``model.`` put before them is dropped. The head of a
+    classification network is left out and reported.
 
     Args:
         model: What to load into: a whole `mattekit.models.PPMatting`, or an encoder alone.
@@ -59,6 +60,7 @@ def load(model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool
         A `LoadReport`.
 
     Raises:
+        TypeError: If ``path_or_name`` is neither, such as a state dict.
         FileNotFoundError: If there is no such file.
         RuntimeError: If the file cannot be read; or, if ``strict``, when entries are missing, unexpected or of another
             shape: all are listed, and the model is left as it was.
@@ -82,8 +84,15 @@ def load(model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool
 
 def open_checkpoint(path_or_name: str | os.PathLike[str]) -> Checkpoint:
     """Read a file, or published weights by name, downloaded if need be."""
+    if not isinstance(path_or_name, str | os.PathLike):
+        raise TypeError(
+            f"weights must be a file or a name in mattekit.checkpoints.published, got {type(path_or_name).__name__}; a "
+            "state dict goes into model.load_state_dict"
+        )
     record = published.get(str(path_or_name))
     if record is None:
+        if not Path(path_or_name).exists():
+            raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(published)}")
         return read_checkpoint(path_or_name)
     preprocessing = json.dumps({"max_short_side": record.max_short_side})
     return replace(read_checkpoint(download(record)), metadata={"preprocessing": preprocessing})
@@ -124,6 +133,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         path: The file, ending in ``.safetensors``. It is written whole or not at all.
 
     Raises:
+        TypeError: If ``model`` is a prepared copy, whose weights are no longer those of the network.
         ValueError: If ``path`` ends otherwise.
 
     Example:
@@ -139,6 +149,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {os.fspath(path)!r}")
+    if hasattr(model, "max_short_side") and not hasattr(model, "mean"):
+        raise TypeError(f"model must be a network, got a {type(model).__name__}: save the network that it was made of")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {"format": "pt", "mattekit": __version__}
     if (padding := _padding(model)) is not None:

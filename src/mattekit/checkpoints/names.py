@@ -40,7 +40,7 @@ class NamedTensors:
 
 def to_mattekit(tensors: Mapping[str, Tensor]) -> NamedTensors:
     """Recognise whose names a state dict uses and change them to mattekit's."""
-    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    tensors = _unwrap(tensors)
     kind = _recognise(tensors)
     rename = _RENAME[kind]
     if kind in ("mattekit", "PaddleSeg PP-Matting"):
@@ -49,6 +49,14 @@ def to_mattekit(tensors: Mapping[str, Tensor]) -> NamedTensors:
         head = tuple(sorted(name for name in tensors if name.startswith(_CLASSIFICATION_HEADS)))
     kept = {rename(name): tensor for name, tensor in tensors.items() if name not in head}
     return NamedTensors(kind, kept, head)
+
+
+def _unwrap(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop what torch.compile, DataParallel and a Lightning module with the network as ``model`` put before names."""
+    names = {name: name.replace("_orig_mod.", "").removeprefix("module.") for name in tensors}
+    if all(name.startswith("model.") for name in names.values()):
+        names = {name: short.removeprefix("model.") for name, short in names.items()}
+    return {names[name]: tensor for name, tensor in tensors.items()}
 
 
 def _recognise(names: Iterable[str]) -> Kind:

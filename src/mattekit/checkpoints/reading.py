@@ -1,6 +1,8 @@
 """State dicts from files, told apart by content."""
 
 import os
+import pickle
+import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,6 +88,10 @@ def _read_torch(path: Path) -> Any:
     try:
         with path.open("rb") as file:  # given a path, torch.load would go by its suffix
             return torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's page advises weights_only=False
+        foreign = re.search(r"GLOBAL (\S+)", str(error))
+        reason = f"it holds {foreign[1]}, where only tensors and plain values are read" if foreign else error
+        raise RuntimeError(f"{path} cannot be read as .pth: {reason}") from error
     except Exception as error:  # torch.load has no one error for damaged or refused files
         raise RuntimeError(f"{path} cannot be read as .pth: {error}") from error
 
@@ -111,11 +117,13 @@ def _to_tensors(value: Any) -> Any:
 
 def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
     """The content itself, or the one dict of tensors inside, such as under ``state_dict``, ``model`` or ``weights``."""
-    candidates = [content, *content.values()] if isinstance(content, Mapping) else []
-    found = [candidate for candidate in candidates if _is_state_dict(candidate)]
+    candidates = {"": content, **content} if isinstance(content, Mapping) else {}
+    found = {key: candidate for key, candidate in candidates.items() if _is_state_dict(candidate)}
     if len(found) != 1:
-        raise RuntimeError(f"{path} must hold one state dict (a dict of names to tensors), got {len(found)}")
-    return dict(found[0])
+        which = f": {', '.join(map(repr, found))}" if found else ""
+        raise RuntimeError(f"{path} must hold one state dict (a dict of names to tensors), got {len(found)}{which}")
+    (state_dict,) = found.values()
+    return dict(state_dict)
 
 
 def _is_state_dict(value: Any) -> bool:

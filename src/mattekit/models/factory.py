@@ -21,7 +21,7 @@ from mattekit.blocks import (
 from mattekit.checkpoints.loading import load_checkpoint, open_checkpoint
 from mattekit.checkpoints.reading import Checkpoint, read_checkpoint
 from mattekit.encoders import Encoder, HRNet
-from mattekit.models.pp_matting import PPMatting
+from mattekit.models.pp_matting import PPMatting, check_encoder
 
 _ENCODERS: Mapping[str, Callable[..., HRNet]] = MappingProxyType(
     {name: getattr(encoders, name) for name in encoders.__all__ if name.startswith("hrnet_")}
@@ -94,8 +94,9 @@ def _from_weights(
 ) -> PPMatting:
     checkpoint = open_checkpoint(weights)
     recipe = json.loads(checkpoint.metadata.get("recipe", "{}"))
+    named = _agree("encoder", encoder, recipe.get("encoder"), "") if isinstance(encoder, str | None) else encoder
     model = _build(
-        encoder or recipe.get("encoder") or _fitting_encoder(checkpoint, weights),
+        named or _fitting_encoder(checkpoint, weights),
         _agree("guidance", guidance, recipe.get("guidance"), (1, 3, 5)),
         _agree("fusion", fusion, recipe.get("fusion"), "replace"),
         checkpoint.padding,
@@ -106,17 +107,20 @@ def _from_weights(
 
 def _build(encoder: str | Encoder, guidance: Sequence[int], fusion: str, padding: str | None) -> PPMatting:
     check_choice("fusion", fusion, _FUSIONS)
-    recipe = None
+    name = encoder if isinstance(encoder, str) else None
     if isinstance(encoder, str):
-        check_choice("encoder", encoder, _ENCODERS)
-        recipe = {"encoder": encoder, "guidance": list(guidance), "fusion": fusion}
+        if encoder not in _ENCODERS:
+            names = ", ".join(map(repr, _ENCODERS))
+            raise ValueError(f"encoder must be one of {names}, got {encoder!r}; timm's are modules: pass a TimmEncoder")
         encoder = _ENCODERS[encoder](padding=padding or "same")
+    check_encoder(encoder)
     context = SemanticContextBranch(encoder.channels[-1])
     detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, guidance=guidance)
     half = (0.5, 0.5, 0.5)
     mean, std = getattr(encoder, "mean", half), getattr(encoder, "std", half)
     model = PPMatting(encoder, context, detail, _FUSIONS[fusion](), mean=mean, std=std)
-    model.recipe = recipe
+    if name is not None:
+        model.recipe = {"encoder": name, "guidance": list(detail.guidance), "fusion": fusion}
     return model
 
 

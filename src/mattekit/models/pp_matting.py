@@ -71,10 +71,8 @@ class PPMatting(nn.Module):
         std: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
         super().__init__()
-        if not isinstance(encoder, nn.Module):
-            raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
-        if not isinstance(encoder, Encoder):
-            raise TypeError(f"encoder must have channels and strides, which {type(encoder).__name__} lacks")
+        check_encoder(encoder)
+        assert isinstance(encoder, nn.Module)
         self.encoder = encoder
         self.context = context
         self.detail = detail
@@ -91,14 +89,36 @@ class PPMatting(nn.Module):
         check_image(image)
         size = image.shape[-2:]
         features = self.encoder(self.normalise(image))
+        _check_features(features, self.encoder)
         semantic_logits, guidance = self.context(features[-1], size)
         detail_logits = self.detail(features[:2], guidance, size)
         semantic_logits, detail = _full_precision(semantic_logits), _full_precision(detail_logits).sigmoid()
         return PPMattingOutput(self.fusion(semantic_logits, detail), detail, semantic_logits)
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Return (image - mean) / std."""
-        return (image - self.mean) / self.std
+        """Return (image - mean) / std, in the network's own type."""
+        return ((image - self.mean) / self.std).to(self.mean.dtype)
+
+
+def check_encoder(encoder: object) -> None:
+    """Demand an `Encoder` of two features at least."""
+    if not isinstance(encoder, nn.Module):
+        raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
+    if not isinstance(encoder, Encoder):
+        raise TypeError(f"encoder must have channels and strides, which {type(encoder).__name__} lacks")
+    if len(encoder.channels) < 2:
+        raise ValueError(f"encoder must have two features at least, got channels {tuple(encoder.channels)}")
+
+
+def _check_features(features: object, encoder: Encoder) -> None:
+    """Demand of an encoder's features what its channels say."""
+    if torch.compiler.is_compiling():
+        return
+    if not isinstance(features, list | tuple):
+        raise TypeError(f"encoder must return a list or tuple of features, got {type(features).__name__}")
+    found = tuple(feature.shape[1] for feature in features)
+    if found != tuple(encoder.channels):
+        raise ValueError(f"encoder must return features of its channels, {tuple(encoder.channels)}, got {found}")
 
 
 def check_image(image: Tensor) -> None:

@@ -205,6 +205,37 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
     assert "--max-short-side must be at least 32, got 8" in refused(photos, "--weights", weights, "--max-short-side", 8)
 
 
+def test_predict_writes_over_none_of_its_photos(tmp_path, photos, weights, capsys):
+    """Neither a photo called like another's matte, nor one under another path; found before weights are loaded."""
+    named = photos / "a_alpha.png"
+    named.write_bytes((photos / "b.jpg").read_bytes())
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    for out in (photos, link):
+        assert predict(photos / "a.png", named, "--weights", "human-513", "--out", out) == 2
+        assert f"{out / 'a_alpha.png'} must not be written, for {named} is read" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+    assert predict(named, photos / "b.jpg", "--weights", weights, "--out", photos) == 0
+    assert {path.name for path in photos.iterdir()} - set(before) == {
+        "a_alpha_alpha.png",
+        "a_alpha_cutout.png",
+        "b_alpha.png",
+        "b_cutout.png",
+    }
+
+
+def test_predict_does_not_write_among_a_folders_photos(tmp_path, photos, capsys):
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    for out in (photos, link):
+        assert predict(photos, "--weights", "human-513", "--out", out) == 2
+        assert f"--out must be another folder than {photos}, whose images are all photos, got {out}" in (
+            capsys.readouterr().err
+        )
+    assert sorted(path.name for path in photos.iterdir()) == ["a.png", "b.jpg"]
+
+
 def test_demo_runs_the_demo(tmp_path, monkeypatch):
     folders = []
     monkeypatch.setattr("mattekit._demo.run", folders.append)

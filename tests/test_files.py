@@ -1,8 +1,18 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mattekit._files import expand_folders, list_images, read_image, read_matte, write_atomically, write_image
+from mattekit._files import (
+    demand_apart,
+    expand_folders,
+    list_images,
+    read_image,
+    read_matte,
+    write_atomically,
+    write_image,
+)
 
 
 def photo(height=6, width=9):
@@ -94,3 +104,15 @@ def test_written_files_have_ordinary_permissions(tmp_path):
     write_atomically(tmp_path / "a.bin", lambda file: file.write(b"x"))
     (tmp_path / "b.bin").write_bytes(b"x")
     assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "b.bin").stat().st_mode
+
+
+def test_outputs_are_kept_apart_from_inputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
+    demand_apart([tmp_path / "b.png"], [tmp_path / "a.png"])
+    for output in ("a.png", "./a.png", "hard.png"):
+        with pytest.raises(ValueError, match=r"must not be written, for .*a\.png is read"):
+            demand_apart([Path(output)], [tmp_path / "a.png"])
+    with pytest.raises(ValueError, match="must not be written"):  # neither is there
+        demand_apart([Path("b.png")], [tmp_path / "b.png"])

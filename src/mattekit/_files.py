@@ -67,8 +67,31 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
 def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, alpha: np.ndarray) -> None:
     """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, the photo with it."""
     matte = np.rint(alpha * 255).astype(np.uint8)
-    write_image(Path(folder) / f"{name}_alpha.png", matte)
-    write_image(Path(folder) / f"{name}_cutout.png", np.dstack([photo, matte]))
+    matte_path, cutout_path = cutout_paths(folder, name)
+    write_image(matte_path, matte)
+    write_image(cutout_path, np.dstack([photo, matte]))
+
+
+def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
+    """The two files that `write_cutout` writes."""
+    return Path(folder) / f"{name}_alpha.png", Path(folder) / f"{name}_cutout.png"
+
+
+def demand_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to write over what is read, by whatever path: ValueError names both."""
+    read = {identity(path): path for path in inputs}
+    for path in outputs:
+        if (source := read.get(identity(path))) is not None:
+            raise ValueError(f"{path} must not be written, for {source} is read and would be lost")
+
+
+def identity(path: Path) -> object:
+    """Equal for two paths to one file or folder, which need not exist."""
+    try:
+        status = path.stat()
+    except OSError:
+        return path.resolve()
+    return status.st_dev, status.st_ino
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:

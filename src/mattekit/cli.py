@@ -54,7 +54,7 @@ def _predict(args: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from mattekit._files import expand_folders, read_image, write_cutout
+    from mattekit._files import cutout_paths, demand_apart, expand_folders, read_image, write_cutout
     from mattekit.inference import predict
     from mattekit.models import pp_matting
 
@@ -65,6 +65,8 @@ def _predict(args: argparse.Namespace) -> int:
             raise ValueError(f"there is no photo in {', '.join(map(str, args.photos))}")
         if args.max_short_side is not None and args.max_short_side < 32:
             raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
+        _demand_another_folder(args.out, args.photos)
+        demand_apart((output for path in photos for output in cutout_paths(args.out, path.stem)), photos)
         model = pp_matting(weights=args.weights).eval()
     except (OSError, ValueError, RuntimeError) as error:
         print(f"mattekit predict: {error}", file=sys.stderr)
@@ -92,6 +94,15 @@ def _demand_distinct_names(photos: list[Path]) -> None:
     clashes = [", ".join(map(str, paths)) for paths in by_name.values() if len(paths) > 1]
     if clashes:
         raise ValueError("photos must have distinct names without suffix, got " + "; ".join(clashes))
+
+
+def _demand_another_folder(out: Path, inputs: list[Path]) -> None:
+    """Refuse to write into a folder whose images are all taken for photos: the next run would take the results too."""
+    from mattekit._files import identity
+
+    for path in inputs:
+        if path.is_dir() and identity(path) == identity(out):
+            raise ValueError(f"--out must be another folder than {path}, whose images are all photos, got {out}")
 
 
 def _add_demo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from mattekit import checkpoints, cli
+from mattekit import __version__, checkpoints, cli, inference
 from mattekit._files import read_image, read_matte, write_image
 from mattekit.metrics import PROTOCOLS, evaluate
 from mattekit.models import pp_matting
@@ -105,6 +107,15 @@ def test_evaluate_goes_on_when_an_image_fails(folders, capsys):
     assert {row["image"] for row in read_csv(folders / "scores.csv")} == {"ant", "cat"}
 
 
+def test_evaluate_ends_with_2_where_every_image_fails(folders, capsys):
+    for name in ("ant", "bee", "cat"):
+        Image.fromarray(np.full((20, 30), 102, np.uint8)).save(folders / "trimap" / f"{name}.png")
+    assert run(folders, "--trimaps", folders / "trimap", "--protocol", "aim-500") == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("0 images")
+    assert err.count("failed: ") == 3
+
+
 def test_evaluate_tells_where_nothing_is_unknown(folders, capsys):
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(folders / "trimap" / "cat.png")
     assert run(folders, "--trimaps", folders / "trimap") == 0
@@ -125,6 +136,12 @@ def test_help_names_the_protocols(capsys):
         cli.main(["evaluate", "--help"])
     words = capsys.readouterr().out.replace(",", " ").split()
     assert set(PROTOCOLS) <= set(words)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"mattekit {__version__}\n"
 
 
 def test_no_command_is_an_error(capsys):
@@ -182,6 +199,42 @@ def test_predict_goes_on_after_an_unreadable_photo(tmp_path, photos, weights, ca
     assert out.startswith("wrote 2 of 4 mattes")
     assert f"failed: {photos / 'aa.png'}: cannot identify image file" in err
     assert f"failed: {tmp_path / 'none.jpg'}: " in err
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            True,
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (cv2.error("(-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"), True),
+        (RuntimeError("the model's detail map\nmust be finite"), False),
+    ],
+)
+def test_predict_goes_on_after_a_photo_that_fails(tmp_path, photos, weights, capsys, monkeypatch, error, hint):
+    real = inference.predict
+
+    def predict_one(model, photo, **options):
+        if (photo == read_image(photos / "a.png")).all():
+            raise error
+        return real(model, photo, **options)
+
+    monkeypatch.setattr("mattekit.inference.predict", predict_one)
+    assert predict(photos, "--weights", weights, "--out", tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b_alpha.png", "b_cutout.png"]
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote 1 of 2 mattes")
+    (line,) = [line for line in err.splitlines() if line.startswith(f"failed: {photos / 'a.png'}: ")]
+    assert " ".join(str(error).split()) in line
+    assert ("--max-short-side" in line) == hint
+
+
+def test_predict_ends_with_2_where_nothing_was_done(tmp_path, weights, capsys):
+    assert predict(tmp_path / "none.jpg", "--weights", weights, "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().out.startswith("wrote 0 of 1 mattes")
 
 
 def test_predict_limits_the_short_side(tmp_path, photos, weights):

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mattekit import __version__
+
 if TYPE_CHECKING:
     from mattekit.metrics import FolderScores
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 done in part, 2 nothing done."""
     parser = argparse.ArgumentParser(prog="mattekit", description="Image matting from the command line.")
+    parser.add_argument("--version", action="version", version=f"mattekit {__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_predict(subparsers)
     _add_evaluate(subparsers)
@@ -51,6 +54,7 @@ def _add_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
 
 
 def _predict(args: argparse.Namespace) -> int:
+    import cv2
     import torch
     from tqdm import tqdm
 
@@ -79,11 +83,25 @@ def _predict(args: argparse.Namespace) -> int:
                 photo = read_image(path)
                 alpha = predict(model, photo, max_short_side=args.max_short_side)
                 write_cutout(args.out, path.stem, photo, alpha)
-            except OSError as error:
+            except (OSError, RuntimeError, MemoryError, cv2.error) as error:
                 failures += 1
-                bar.write(f"failed: {path}: {error}", file=sys.stderr)
+                bar.write(f"failed: {path}: {_reason(error)}", file=sys.stderr)
     print(f"wrote {len(photos) - failures} of {len(photos)} mattes, with their cut-outs, to {args.out}")
-    return 1 if failures else 0
+    return _status(len(photos) - failures, failures)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong with one photo, in a line, and what to try where memory did not suffice."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    scarce = ("out of memory", "can't allocate memory", "failed to allocate")  # torch on a GPU and on the CPU; OpenCV
+    if isinstance(error, MemoryError) or any(words in text.lower() for words in scarce):
+        text += "; with a smaller --max-short-side it needs less memory"
+    return text
+
+
+def _status(done: int, failed: int) -> int:
+    """0 if all was done, 1 if a part, 2 if nothing."""
+    return 0 if not failed else 1 if done else 2
 
 
 def _demand_distinct_names(photos: list[Path]) -> None:
@@ -131,7 +149,8 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
         help="score a folder of mattes: SAD, MSE, MAD, Grad and Conn",
         description="Score each matte of a folder against the ground truth of the same name, without suffix: SAD, MSE, "
         "MAD, Grad and Conn of each image, mean and median. SAD, Grad and Conn are in thousands.",
-        epilog="Exit status: 0 if all images were scored, 1 if some failed, 2 if the folders do not fit together.",
+        epilog="Exit status: 0 if all images were scored, 1 if some failed, 2 if nothing was done, as when the "
+        "folders do not fit together.",
     )
     parser.add_argument("pred_dir", metavar="PRED_DIR", type=Path, help="folder of predicted mattes")
     parser.add_argument("alpha_dir", metavar="ALPHA_DIR", type=Path, help="folder of ground-truth mattes")
@@ -183,7 +202,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"mattekit evaluate: {error}", file=sys.stderr)
         return 1
-    return 1 if scores.failures else 0
+    return _status(len(scores.images), len(scores.failures))
 
 
 def _print_scores(scores: FolderScores) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mattekit import __version__, checkpoints, cli, inference
 from mattekit._files import read_image, read_matte, write_image
-from mattekit.metrics import PROTOCOLS, evaluate
+from mattekit.metrics import PROTOCOLS, FolderScores, evaluate
 from mattekit.models import pp_matting
 
 
@@ -124,11 +124,35 @@ def test_evaluate_tells_where_nothing_is_unknown(folders, capsys):
     assert "no pixel is unknown, so that means are NaN, in cat" in err
 
 
-def test_evaluate_prints_what_it_cannot_write(folders, capsys):
-    assert run(folders, "--csv", folders / "pred" / "ant.png" / "scores.csv") == 1
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_evaluate_notices_first_what_it_cannot_write(folders, capsys, option):
+    below_a_file = folders / "pred" / "ant.png" / "scores"
+    for path, message in (below_a_file, "Not a directory"), (folders / "pred", "Is a directory"):
+        assert run(folders, option, path) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
+
+
+def test_evaluate_prints_what_it_cannot_write(folders, capsys, monkeypatch):
+    def fail(scores, path):
+        raise OSError(f"disk full: {path}")
+
+    monkeypatch.setattr(FolderScores, "write_csv", fail)
+    assert run(folders, "--csv", folders / "scores.csv") == 1
     out, err = capsys.readouterr()
     assert out.startswith("3 images")
-    assert "ant.png" in err
+    assert "disk full" in err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+@pytest.mark.parametrize("folder", ["pred", "alpha", "trimap"])
+def test_evaluate_writes_over_none_of_its_images(folders, capsys, option, folder):
+    target = folders / folder / "ant.png"
+    before = target.read_bytes()
+    assert run(folders, "--trimaps", folders / "trimap", option, target) == 2
+    assert f"{target} must not be written, for {target} is read" in capsys.readouterr().err
+    assert target.read_bytes() == before
 
 
 def test_help_names_the_protocols(capsys):
@@ -287,6 +311,31 @@ def test_predict_does_not_write_among_a_folders_photos(tmp_path, photos, capsys)
             capsys.readouterr().err
         )
     assert sorted(path.name for path in photos.iterdir()) == ["a.png", "b.jpg"]
+
+
+def test_predict_notices_first_what_it_cannot_write(tmp_path, photos, capsys):
+    assert predict(photos, "--weights", "human-513", "--out", photos / "a.png" / "mattes") == 2
+    assert f"Not a directory: '{photos / 'a.png'}'" in capsys.readouterr().err
+    (tmp_path / "out" / "b_cutout.png").mkdir(parents=True)
+    assert predict(photos, "--weights", "human-513", "--out", tmp_path / "out") == 2
+    assert f"Is a directory: '{tmp_path / 'out' / 'b_cutout.png'}'" in capsys.readouterr().err
+
+
+def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, capsys):
+    assert predict(photos, "--weights", weights, "--out", photos / "mattes") == 0
+    assert "left out" not in capsys.readouterr().err
+    (photos / "notes.txt").touch()
+    (photos / ".hidden").touch()
+    assert predict(photos, "--weights", weights, "--out", photos / "mattes") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote 2 of 2")
+    assert f"left out of {photos}: 2 (sub-folders, and files that are no images)\n" in err
+
+
+def test_demo_notices_first_what_it_cannot_write(photos, monkeypatch, capsys):
+    monkeypatch.setattr("mattekit._demo.run", lambda folder: pytest.fail("ran"))
+    assert cli.main(["demo", "--out", str(photos / "a.png")]) == 2
+    assert f"Not a directory: '{photos / 'a.png'}'" in capsys.readouterr().err
 
 
 def test_demo_runs_the_demo(tmp_path, monkeypatch):

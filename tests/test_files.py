@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ from PIL import Image
 
 from mattekit._files import (
     demand_apart,
+    demand_writable,
     expand_folders,
     list_images,
     read_image,
@@ -116,3 +118,17 @@ def test_outputs_are_kept_apart_from_inputs(tmp_path, monkeypatch):
             demand_apart([Path(output)], [tmp_path / "a.png"])
     with pytest.raises(ValueError, match="must not be written"):  # neither is there
         demand_apart([Path("b.png")], [tmp_path / "b.png"])
+
+
+def test_what_cannot_be_written_shows_beforehand(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    demand_writable(tmp_path / "file")
+    demand_writable(tmp_path / "new" / "newer" / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(IsADirectoryError, match=re.escape(str(tmp_path))):
+        demand_writable(tmp_path)
+    with pytest.raises(NotADirectoryError, match=re.escape(str(tmp_path / "file"))):
+        demand_writable(tmp_path / "file" / "new" / "a.png")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match=re.escape(str(tmp_path))):
+        demand_writable(tmp_path / "new" / "a.png")

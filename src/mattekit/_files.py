@@ -1,5 +1,6 @@
 """Photos and mattes on disk: listing, reading, and writing that leaves a whole file or none."""
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +16,16 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     """The image files directly in a folder, sorted by name; hidden files are left out."""
-    return sorted(
-        path
-        for path in Path(folder).iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    return sorted(path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def count_others(folder: str | os.PathLike[str]) -> int:
+    """How many entries of a folder `list_images` leaves out, hidden ones aside: sub-folders and other files."""
+    return len(_visible(folder)) - len(list_images(folder))
+
+
+def _visible(folder: str | os.PathLike[str]) -> list[Path]:
+    return [path for path in Path(folder).iterdir() if not path.name.startswith(".")]
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -75,6 +81,17 @@ def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, a
 def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
     """The two files that `write_cutout` writes."""
     return Path(folder) / f"{name}_alpha.png", Path(folder) / f"{name}_cutout.png"
+
+
+def demand_writable(path: Path) -> None:
+    """Raise OSError if it shows already that no file can be written at ``path``; make nothing."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def demand_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

@@ -35,7 +35,9 @@ def _add_predict(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]
         "its alpha channel.",
         epilog="Exit status: 0 if every photo has its matte, 1 if some failed, 2 if nothing was done.",
     )
-    parser.add_argument("photos", metavar="PHOTO", type=Path, nargs="+", help="a photo, or a folder of them")
+    parser.add_argument(
+        "photos", metavar="PHOTO", type=Path, nargs="+", help="a photo, or a folder of them, without sub-folders"
+    )
     parser.add_argument(
         "--weights",
         metavar="NAME|FILE",
@@ -58,23 +60,37 @@ def _predict(args: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from mattekit._files import cutout_paths, demand_apart, expand_folders, read_image, write_cutout
+    from mattekit._files import (
+        count_others,
+        cutout_paths,
+        demand_apart,
+        demand_writable,
+        expand_folders,
+        read_image,
+        write_cutout,
+    )
     from mattekit.inference import predict
     from mattekit.models import pp_matting
 
-    photos = expand_folders(args.photos)
     try:
+        photos = expand_folders(args.photos)
         _demand_distinct_names(photos)
         if not photos:
             raise ValueError(f"there is no photo in {', '.join(map(str, args.photos))}")
         if args.max_short_side is not None and args.max_short_side < 32:
             raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
         _demand_another_folder(args.out, args.photos)
-        demand_apart((output for path in photos for output in cutout_paths(args.out, path.stem)), photos)
+        outputs = [output for path in photos for output in cutout_paths(args.out, path.stem)]
+        demand_apart(outputs, photos)
+        for output in outputs:
+            demand_writable(output)
         model = pp_matting(weights=args.weights).eval()
     except (OSError, ValueError, RuntimeError) as error:
         print(f"mattekit predict: {error}", file=sys.stderr)
         return 2
+    for folder in filter(Path.is_dir, args.photos):
+        if others := count_others(folder):
+            print(f"left out of {folder}: {others} (sub-folders, and files that are no images)", file=sys.stderr)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     failures = 0
     with tqdm(photos, desc="predicting", unit="photo") as bar:
@@ -138,7 +154,13 @@ def _add_demo(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def _demo(args: argparse.Namespace) -> int:
     from mattekit import _demo
+    from mattekit._files import demand_writable
 
+    try:
+        demand_writable(args.out / "contact_sheet.png")
+    except OSError as error:
+        print(f"mattekit demo: {error}", file=sys.stderr)
+        return 2
     _demo.run(args.out)
     return 0
 
@@ -170,6 +192,7 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
 
 def _evaluate(args: argparse.Namespace) -> int:
     from mattekit._checks import check_choice
+    from mattekit._files import demand_apart, demand_writable, expand_folders
     from mattekit.metrics import PROTOCOLS, FolderError, evaluate_folders
 
     json_path = args.json or (args.csv and args.csv.with_suffix(".json"))
@@ -178,6 +201,11 @@ def _evaluate(args: argparse.Namespace) -> int:
             check_choice("--protocol", args.protocol, PROTOCOLS)
         if args.csv and args.csv == json_path:
             raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
+        outputs = [path for path in (args.csv, json_path) if path]
+        inputs = [folder for folder in (args.pred_dir, args.alpha_dir, args.trimaps) if folder and folder.is_dir()]
+        demand_apart(outputs, expand_folders(inputs))
+        for output in outputs:
+            demand_writable(output)
         scores = evaluate_folders(
             args.pred_dir,
             args.alpha_dir,
@@ -190,7 +218,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         problems = "".join(f"\n  {problem}" for problem in error.problems)
         print(f"mattekit evaluate: nothing was computed, because of{problems}", file=sys.stderr)
         return 2
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         print(f"mattekit evaluate: {error}", file=sys.stderr)
         return 2
     _print_scores(scores)

@@ -84,7 +84,7 @@ def test_evaluate_names_all_problems_and_computes_nothing(folders, capsys):
     ("options", "message"),
     [
         (["--protocol", "composition-1k"], "this protocol needs a trimap"),
-        (["--protocol", "composition"], "--protocol must be one of 'composition-1k', "),
+        (["--protocol", "composition"], "protocol must be one of 'composition-1k', "),
         (["--workers", "0"], "workers must be at least 1, got 0"),
         (["--csv", "scores.json"], "--csv and the JSON must be two files, got scores.json for both"),
     ],

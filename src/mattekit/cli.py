@@ -191,14 +191,11 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from mattekit._checks import check_choice
     from mattekit._files import demand_apart, demand_writable, expand_folders
-    from mattekit.metrics import PROTOCOLS, FolderError, evaluate_folders
+    from mattekit.metrics import FolderError, evaluate_folders
 
     json_path = args.json or (args.csv and args.csv.with_suffix(".json"))
     try:
-        if args.protocol is not None:
-            check_choice("--protocol", args.protocol, PROTOCOLS)
         if args.csv and args.csv == json_path:
             raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
         outputs = [path for path in (args.csv, json_path) if path]
@@ -210,7 +207,7 @@ def _evaluate(args: argparse.Namespace) -> int:
             args.pred_dir,
             args.alpha_dir,
             args.trimaps,
-            protocol=None if args.protocol is None else PROTOCOLS[args.protocol],
+            protocol=args.protocol,
             workers=_cores() if args.workers is None else args.workers,
             progress=True,
         )

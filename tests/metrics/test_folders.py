@@ -57,6 +57,15 @@ def test_protocol(folders):
         run(path, trimaps=False, protocol=PROTOCOLS["composition-1k"])
 
 
+def test_protocol_by_name(folders):
+    path, _ = folders
+    assert run(path, protocol="aim-500") == run(path, protocol=PROTOCOLS["aim-500"])
+    with pytest.raises(ValueError, match=r"protocol must be one of 'composition-1k', .*, got 'aim'"):
+        run(path, protocol="aim")
+    with pytest.raises(TypeError, match="protocol must be a Protocol, a name in PROTOCOLS or None, got dict"):
+        run(path, protocol={"regions": ("whole",)})
+
+
 def test_in_this_process_and_without_a_word_unless_asked(folders, capsys):
     path, _ = folders
 
@@ -192,6 +201,15 @@ def test_mean_and_median():
     assert SCORES.mean("unknown").gradient_error == 3
     assert math.isnan(SCORES.mean("unknown").mse)
     assert math.isnan(SCORES.median("unknown").mse)
+
+
+@pytest.mark.parametrize("of", [FolderScores.mean, FolderScores.median])
+def test_no_mean_of_what_was_not_evaluated(of):
+    with pytest.raises(ValueError, match="region must be one of 'unknown', got 'whole'"):
+        of(SCORES, "whole")
+    nothing = FolderScores(images={}, failures={"e": "OSError: gone", "f": "OSError: gone too"})
+    with pytest.raises(ValueError, match=r"for no image was evaluated; the first failure: e: OSError: gone$"):
+        of(nothing, "whole")
 
 
 def test_nan_anywhere_makes_the_median_nan():

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mattekit._checks import outside_unit
+
 _MULTIPLE = 32
 
 
@@ -93,10 +95,8 @@ def _to_pixels(image: object) -> np.ndarray:
     if min(pixels.shape) == 0:
         raise ValueError(f"image must not be empty, got {tuple(image.shape)}")
     if pixels.dtype != np.uint8 and not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(
-            f"image must lie in [0, 1] where it is floating-point, got {pixels.min():g} to {pixels.max():g}; "
-            "did you pass 0..255?"
-        )
+        found = outside_unit(float(pixels.min()), float(pixels.max()))
+        raise ValueError(f"image must lie in [0, 1] where it is floating-point, {found}")
     return pixels
 
 

@@ -16,10 +16,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 
+from mattekit._checks import check_choice
 from mattekit._files import list_images, read_matte, write_atomically
 from mattekit.metrics._inputs import Region
 from mattekit.metrics.evaluate import Scores
-from mattekit.metrics.protocols import Protocol
+from mattekit.metrics.protocols import PROTOCOLS, Protocol
 
 PathLike = str | os.PathLike[str]
 ImageScores = dict[Region, Scores]
@@ -55,11 +56,19 @@ class FolderScores:
         return tuple(next(iter(self.images.values()), {}))
 
     def mean(self, region: Region) -> Scores:
-        """The mean of each metric over the images; NaN if it is for one of them, as in the reference."""
+        """The mean of each metric over the images; NaN if it is for one of them, as in the reference.
+
+        Raises:
+            ValueError: If the region was not evaluated, or no image was.
+        """
         return Scores(*(fmean(column) for column in self._columns(region)))
 
     def median(self, region: Region) -> Scores:
-        """The median of each metric over the images; NaN if it is for one of them."""
+        """The median of each metric over the images; NaN if it is for one of them.
+
+        Raises:
+            ValueError: If the region was not evaluated, or no image was.
+        """
         return Scores(
             *(math.nan if any(map(math.isnan, column)) else median(column) for column in self._columns(region))
         )
@@ -86,6 +95,10 @@ class FolderScores:
         return ((name, region, scores) for name, found in self.images.items() for region, scores in found.items())
 
     def _columns(self, region: Region) -> Iterable[tuple[float, ...]]:
+        if not self.images:
+            first = "".join(f"; the first failure: {name}: {why}" for name, why in list(self.failures.items())[:1])
+            raise ValueError(f"{region!r} has no mean or median, for no image was evaluated{first}")
+        check_choice("region", region, self.regions)
         return zip(*(scores[region] for scores in self.images.values()), strict=True)
 
 
@@ -104,7 +117,7 @@ def evaluate_folders(
     alpha_dir: PathLike,
     trimap_dir: PathLike | None = None,
     *,
-    protocol: Protocol | None = None,
+    protocol: Protocol | str | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> FolderScores:
@@ -114,8 +127,8 @@ def evaluate_folders(
         pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts.
         alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which.
         trimap_dir: Folder of trimaps, if any.
-        protocol: What counts, one of :data:`~mattekit.metrics.PROTOCOLS` for instance; None means the unknown region
-            where trimaps are given, else the whole image.
+        protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the
+            unknown region where trimaps are given, else the whole image.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
             therefore guard what it does with ``if __name__ == "__main__"``.
         progress: Show a progress bar on stderr.
@@ -127,7 +140,9 @@ def evaluate_folders(
     Raises:
         FolderError: If anything is missing, left over, unreadable, ambiguous or of the wrong size: everything is named,
             and nothing has been computed.
-        ValueError: If the protocol needs trimaps and there are none, or if there are less than one worker.
+        TypeError: If the protocol is neither a `Protocol` nor a name.
+        ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, or if there are less than
+            one worker.
 
     Source:
         The loop that the evaluation scripts of the field write out.
@@ -146,8 +161,7 @@ def evaluate_folders(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    if protocol is None:
-        protocol = Protocol(regions=("unknown" if trimap_dir is not None else "whole",))
+    protocol = _protocol(protocol, trimaps=trimap_dir is not None)
     protocol.regions_with(trimap=trimap_dir is not None)
     items = _match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
     outcomes = _run(items, protocol, min(workers, len(items)))
@@ -160,6 +174,17 @@ def evaluate_folders(
         images={item.name: outcome for item in items if isinstance(outcome := found[item.name], dict)},
         failures={item.name: outcome for item in items if isinstance(outcome := found[item.name], str)},
     )
+
+
+def _protocol(protocol: Protocol | str | None, *, trimaps: bool) -> Protocol:
+    if protocol is None:
+        return Protocol(regions=("unknown" if trimaps else "whole",))
+    if isinstance(protocol, str):
+        check_choice("protocol", protocol, PROTOCOLS)
+        return PROTOCOLS[protocol]
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"protocol must be a Protocol, a name in PROTOCOLS or None, got {type(protocol).__name__}")
+    return protocol
 
 
 def _plain(scores: Scores) -> dict[str, float | None]:

@@ -17,25 +17,14 @@ from pathlib import Path
 from statistics import fmean, median
 
 from mattekit._checks import check_choice
-from mattekit._files import list_images, read_matte, write_atomically
+from mattekit._files import read_matte, write_atomically
 from mattekit.metrics._inputs import Region
+from mattekit.metrics._matching import Item, match
 from mattekit.metrics.evaluate import Scores
 from mattekit.metrics.protocols import PROTOCOLS, Protocol
 
 PathLike = str | os.PathLike[str]
 ImageScores = dict[Region, Scores]
-
-
-class FolderError(ValueError):
-    """Folders that do not fit together.
-
-    Attributes:
-        problems: One line each: files that are missing, left over, unreadable, ambiguous or of the wrong size.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
 
 
 @dataclass(frozen=True)
@@ -102,16 +91,6 @@ class FolderScores:
         return zip(*(scores[region] for scores in self.images.values()), strict=True)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """The files of one image."""
-
-    name: str
-    pred: Path
-    alpha: Path
-    trimap: Path | None
-
-
 def evaluate_folders(
     pred_dir: PathLike,
     alpha_dir: PathLike,
@@ -163,7 +142,7 @@ def evaluate_folders(
         raise ValueError(f"workers must be at least 1, got {workers}")
     protocol = _protocol(protocol, trimaps=trimap_dir is not None)
     protocol.regions_with(trimap=trimap_dir is not None)
-    items = _match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
+    items = match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
     outcomes = _run(items, protocol, min(workers, len(items)))
     if progress:
         from tqdm import tqdm
@@ -191,69 +170,7 @@ def _plain(scores: Scores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
 
 
-def _match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> list[_Item]:
-    """Find what belongs together, or name everything that does not."""
-    problems: list[str] = []
-    alphas = _list("ground truth", alpha_dir, problems)
-    preds = _list("prediction", pred_dir, problems)
-    trimaps = None if trimap_dir is None else _list("trimap", trimap_dir, problems)
-    if not (alphas and preds and trimaps != {}):
-        raise FolderError(problems)  # what follows would only repeat it for every file
-    for kind, folder, found in (("prediction", pred_dir, preds), ("trimap", trimap_dir, trimaps)):
-        if found is None:
-            continue
-        problems += [f"missing {kind}: none in {folder} for {alphas[name]}" for name in alphas if name not in found]
-        problems += [f"extra {kind}: {found[name]} has no ground truth" for name in found if name not in alphas]
-    sizes: dict[Path, tuple[int, int] | None] = {}
-    for path in [*alphas.values(), *preds.values(), *(trimaps or {}).values()]:
-        sizes[path] = _size(path, problems)
-    for kind, found in (("prediction", preds), ("trimap", trimaps or {})):
-        for name in found.keys() & alphas.keys():
-            size, wanted = sizes[found[name]], sizes[alphas[name]]
-            if size and wanted and size != wanted:
-                problems.append(f"wrong size: {kind} {found[name]} is {_by(size)}, {alphas[name]} is {_by(wanted)}")
-    if problems:
-        raise FolderError(sorted(problems))
-    return [_Item(name, preds[name], alphas[name], trimaps[name] if trimaps else None) for name in sorted(alphas)]
-
-
-def _list(kind: str, folder: Path, problems: list[str]) -> dict[str, Path]:
-    """The images of a folder by stem."""
-    found: dict[str, Path] = {}
-    if not folder.is_dir():
-        problems.append(f"no folder: {folder}, of {kind}s")
-        return found
-    for path in list_images(folder):
-        if path.stem in found:
-            problems.append(f"ambiguous {kind}: {found[path.stem]} and {path} have one name")
-        found[path.stem] = path
-    if not found:
-        problems.append(f"no images: {folder}, of {kind}s")
-    return found
-
-
-def _size(path: Path, problems: list[str]) -> tuple[int, int] | None:
-    """The size of an image that can be read; a PNG's checksums tell that without decoding it."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            if image.format == "PNG":
-                image.verify()
-            else:
-                image.load()
-    except Exception as error:  # Pillow's readers raise what they like, SyntaxError included
-        problems.append(f"unreadable: {path}: {error}")
-        return None
-    return size
-
-
-def _by(size: tuple[int, int]) -> str:
-    return "{}x{}".format(*size)
-
-
-def _score(item: _Item, protocol: Protocol) -> ImageScores | str:
+def _score(item: Item, protocol: Protocol) -> ImageScores | str:
     """The scores of one image, or what went wrong."""
     try:
         trimap = None if item.trimap is None else read_matte(item.trimap)
@@ -262,7 +179,7 @@ def _score(item: _Item, protocol: Protocol) -> ImageScores | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _run(items: list[_Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, ImageScores | str]]:
+def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, ImageScores | str]]:
     """Score all items, in any order; a worker's death costs the image that it worked on and no other."""
     if workers == 1:
         for item in items:
@@ -277,13 +194,13 @@ def _run(items: list[_Item], protocol: Protocol, workers: int) -> Iterator[tuple
 
 
 def _run_pool(
-    waiting: deque[_Item], protocol: Protocol, workers: int
-) -> Generator[tuple[str, ImageScores | str], None, list[_Item]]:
+    waiting: deque[Item], protocol: Protocol, workers: int
+) -> Generator[tuple[str, ImageScores | str], None, list[Item]]:
     """Score the items waiting until there are none left or a worker dies; return what was then being worked on."""
     # a fresh interpreter each: forked ones would inherit locks of threads that they do not have
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
-        running: dict[Future[ImageScores | str], _Item] = {}
-        suspects: list[_Item] = []
+        running: dict[Future[ImageScores | str], Item] = {}
+        suspects: list[Item] = []
         while not suspects and (waiting or running):
             while waiting and len(running) < 2 * workers:
                 item = waiting.popleft()

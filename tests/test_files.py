@@ -67,6 +67,18 @@ def test_matte_is_the_first_channel(tmp_path):
     np.testing.assert_array_equal(read_matte(tmp_path / "bits.png"), np.where(photo()[..., 0] > 127, 255, 0))
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_cutout_is_no_matte(tmp_path, mode):
+    """Its first channel is the photo's red."""
+    image = Image.fromarray(photo()).convert(mode)
+    image.save(tmp_path / "a.png")  # opaque: its colours are all there is
+    np.testing.assert_array_equal(read_matte(tmp_path / "a.png"), np.asarray(image)[..., 0])
+    image.putpixel((3, 2), (*[0] * (len(mode) - 1), 254))
+    image.save(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"a\.png': its alpha channel is not constant, so it looks like a cut-out"):
+        read_matte(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("read", [read_image, read_matte])
 def test_unreadable_files(tmp_path, read):
     write_image(tmp_path / "whole.png", photo(60, 90))

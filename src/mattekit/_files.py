@@ -42,9 +42,12 @@ def read_matte(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a matte or trimap as (H, W) uint8; of an image with colours, the first channel, as the reference does.
 
     Raises:
-        OSError: If the file is missing, truncated or no image.
+        OSError: If the file is missing, truncated or no image; or if it has an alpha channel that is not constant, so
+            that its colours are those of a cut-out.
     """
     with _opened(path) as image:
+        if "A" in image.getbands() and len(set(image.getchannel("A").getextrema())) > 1:
+            raise ValueError("its alpha channel is not constant, so it looks like a cut-out; give its alpha alone")
         return np.array((image.convert("RGB") if image.mode in ("1", "P", "PA") else image).getchannel(0))
 
 

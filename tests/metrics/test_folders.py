@@ -91,6 +91,16 @@ def test_suffixes_bits_and_colours_may_differ(tmp_path):
     assert run(tmp_path, trimaps=False).images["a"]["whole"] == evaluate(pred, alpha)
 
 
+def test_a_cutout_is_that_images_problem(folders):
+    path, arrays = folders
+    pred, alpha, _ = arrays["cat"]
+    save(path / "pred" / "cat.png", np.dstack([alpha, alpha, alpha, pred]))
+    scores = run(path)
+    assert list(scores.failures) == ["cat"]
+    assert "it looks like a cut-out; give its alpha alone" in scores.failures["cat"]
+    assert len(scores.images) == len(NAMES) - 1
+
+
 def test_what_does_not_fit_is_named_at_once(folders):
     path, _ = folders
     (path / "pred" / "ant.png").unlink()

@@ -103,7 +103,8 @@ def evaluate_folders(
     """Evaluate every matte of a folder against the ground truth of the same name.
 
     Args:
-        pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts.
+        pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts,
+            and one with an alpha channel that is not constant, a cut-out, fails.
         alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which.
         trimap_dir: Folder of trimaps, if any.
         protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the

@@ -107,6 +107,16 @@ def test_evaluate_goes_on_when_an_image_fails(folders, capsys):
     assert {row["image"] for row in read_csv(folders / "scores.csv")} == {"ant", "cat"}
 
 
+def test_evaluate_notes_damaged_trimaps(folders, capsys):
+    trimap = read(folders / "trimap" / "bee.png")
+    trimap[0, 0] = 127
+    Image.fromarray(trimap).save(folders / "trimap" / "bee.png")
+    assert run(folders, "--trimaps", folders / "trimap", "--json", folders / "scores.json") == 0
+    (note,) = json.loads((folders / "scores.json").read_text())["notes"]
+    assert "bee.png: trimap must hold only 0, 128 and 255, got 127 in 1 pixel, first at (0, 0)" in note
+    assert f"note: {note}\n" in capsys.readouterr().err
+
+
 def test_evaluate_ends_with_2_where_every_image_fails(folders, capsys):
     for name in ("ant", "bee", "cat"):
         Image.fromarray(np.full((20, 30), 102, np.uint8)).save(folders / "trimap" / f"{name}.png")

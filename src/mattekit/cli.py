@@ -240,6 +240,8 @@ def _print_scores(scores: FolderScores) -> None:
         empty = [name for name, found in scores.images.items() if math.isnan(found[region].mse)]
         if empty:
             print(f"no pixel is {region}, so that means are NaN, in {', '.join(empty)}", file=sys.stderr)
+    for note in scores.notes:
+        print(f"note: {note}", file=sys.stderr)
     for name, reason in scores.failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
 

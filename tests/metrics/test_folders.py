@@ -66,6 +66,31 @@ def test_protocol_by_name(folders):
         run(path, protocol={"regions": ("whole",)})
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_damaged_trimaps_are_scored_and_noted(folders, workers):
+    path, arrays = folders
+    damaged = arrays["bee"][2].copy()
+    damaged[3, 4:6] = 127
+    save(path / "trimap" / "bee.png", damaged)
+    classes = arrays["dog"][2] // 127
+    save(path / "trimap" / "dog.png", classes)
+    scores = run(path, workers=workers)
+    assert scores.failures == {}
+    assert scores.images["bee"]["unknown"] == evaluate(*arrays["bee"][:2], damaged)
+    assert len(scores.notes) == 2
+    assert scores.notes[0].startswith(
+        f"{path / 'trimap' / 'bee.png'}: trimap must hold only 0, 128 and 255, got 127 in 2 pixels, first at (3, 4); "
+    )
+    assert "trimap.validate(..., round=True)" in scores.notes[0]
+    assert (
+        f"dog.png: trimap must hold only 0, 128 and 255, got {np.bincount(classes[classes > 0]).argmax()} in"
+        in (scores.notes[1])
+    )
+    assert run(path, trimaps=False).notes == ()
+    assert {"bee", "dog"} == set(run(path, protocol="aim-500").failures)
+    assert run(path, protocol="aim-500").notes == ()
+
+
 def test_in_this_process_and_without_a_word_unless_asked(folders, capsys):
     path, _ = folders
 
@@ -202,6 +227,7 @@ SCORES = FolderScores(
         "c, d": {"unknown": Scores(5.0, 0.1, 0.2, 6.0, 1 / 3)},
     },
     failures={"e": "OSError: gone"},
+    notes=("a.png: odd",),
 )
 
 
@@ -255,4 +281,5 @@ def test_json(tmp_path):
     assert document["mean"]["unknown"]["sad"] == 2
     assert list(document["median"]["unknown"].values()) == [1, None, None, 3, 0.1]
     assert document["failures"] == {"e": "OSError: gone"}
+    assert document["notes"] == ["a.png: odd"]
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]

@@ -16,9 +16,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
+
 from mattekit._checks import check_choice
 from mattekit._files import read_matte, write_atomically
-from mattekit.metrics._inputs import Region
+from mattekit.metrics._inputs import BACKGROUND, FOREGROUND, UNKNOWN, Region
 from mattekit.metrics._matching import Item, match
 from mattekit.metrics.evaluate import Scores
 from mattekit.metrics.protocols import PROTOCOLS, Protocol
@@ -34,10 +36,13 @@ class FolderScores:
     Attributes:
         images: Scores by name (the file's, without suffix), in alphabetical order.
         failures: What went wrong, by name, with images that could not be evaluated.
+        notes: A line each on what was evaluated though it may be a mistake: trimaps with other values than 0, 128 and
+            255.
     """
 
     images: dict[str, ImageScores]
     failures: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -71,12 +76,13 @@ class FolderScores:
         write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
     def write_json(self, path: PathLike) -> None:
-        """Write scores, means, medians and failures, whole or not at all; NaN becomes null."""
+        """Write scores, means, medians, failures and notes, whole or not at all; NaN becomes null."""
         document = {
             "mean": {region: _plain(self.mean(region)) for region in self.regions},
             "median": {region: _plain(self.median(region)) for region in self.regions},
             "images": [{"image": name, "region": region} | _plain(scores) for name, region, scores in self._rows()],
             "failures": self.failures,
+            "notes": self.notes,
         }
         write_atomically(path, lambda file: file.write(json.dumps(document, indent=1, allow_nan=False).encode()))
 
@@ -89,6 +95,15 @@ class FolderScores:
             raise ValueError(f"{region!r} has no mean or median, for no image was evaluated{first}")
         check_choice("region", region, self.regions)
         return zip(*(scores[region] for scores in self.images.values()), strict=True)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of one image: its scores or what went wrong, and perhaps a note."""
+
+    scores: ImageScores | None = None
+    failure: str = ""
+    note: str = ""
 
 
 def evaluate_folders(
@@ -106,7 +121,8 @@ def evaluate_folders(
         pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts,
             and one with an alpha channel that is not constant, a cut-out, fails.
         alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which.
-        trimap_dir: Folder of trimaps, if any.
+        trimap_dir: Folder of trimaps, if any. One that holds other values than 0, 128 and 255 is noted, and fails only
+            where the protocol asks for its known regions.
         protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the
             unknown region where trimaps are given, else the whole image.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
@@ -115,7 +131,7 @@ def evaluate_folders(
 
     Returns:
         Scores by image, and what went wrong with images that fell out: nothing that goes wrong with one is lost on the
-        others, not even the death of a worker.
+        others, not even the death of a worker. Notes say what may be a mistake.
 
     Raises:
         FolderError: If anything is missing, left over, unreadable, ambiguous or of the wrong size: everything is named,
@@ -149,10 +165,12 @@ def evaluate_folders(
         from tqdm import tqdm
 
         outcomes = tqdm(outcomes, total=len(items), unit="image")
-    found = dict(outcomes)
+    by_name = dict(outcomes)
+    found = {item.name: by_name[item.name] for item in items}
     return FolderScores(
-        images={item.name: outcome for item in items if isinstance(outcome := found[item.name], dict)},
-        failures={item.name: outcome for item in items if isinstance(outcome := found[item.name], str)},
+        images={name: outcome.scores for name, outcome in found.items() if outcome.scores is not None},
+        failures={name: outcome.failure for name, outcome in found.items() if outcome.scores is None},
+        notes=tuple(outcome.note for outcome in found.values() if outcome.note),
     )
 
 
@@ -171,16 +189,28 @@ def _plain(scores: Scores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
 
 
-def _score(item: Item, protocol: Protocol) -> ImageScores | str:
-    """The scores of one image, or what went wrong."""
+def _score(item: Item, protocol: Protocol) -> _Outcome:
     try:
         trimap = None if item.trimap is None else read_matte(item.trimap)
-        return protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap)
+        scores = protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap)
+        return _Outcome(scores, note="" if trimap is None else _doubt(item.trimap, trimap))
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return _Outcome(failure=f"{type(error).__name__}: {error}")
 
 
-def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, ImageScores | str]]:
+def _doubt(path: Path | None, trimap: np.ndarray) -> str:
+    """What a trimap holds besides its three values. As in the reference 128 alone is unknown, so it can be scored."""
+    if not np.isin(trimap, (BACKGROUND, UNKNOWN, FOREGROUND)).all():
+        from mattekit.trimap import validate  # imports torch
+
+        try:
+            validate(trimap)
+        except ValueError as error:
+            return f"{path}: {error}; 128 alone was unknown. trimap.validate(..., round=True) repairs what JPEG damaged"
+    return ""
+
+
+def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, _Outcome]]:
     """Score all items, in any order; a worker's death costs the image that it worked on and no other."""
     if workers == 1:
         for item in items:
@@ -191,16 +221,16 @@ def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[
         suspects = yield from _run_pool(waiting, protocol, workers)
         for item in suspects:  # alone, the one that kills its worker shows itself
             if (yield from _run_pool(deque([item]), protocol, 1)):
-                yield item.name, "the process that evaluated it died"
+                yield item.name, _Outcome(failure="the process that evaluated it died")
 
 
 def _run_pool(
     waiting: deque[Item], protocol: Protocol, workers: int
-) -> Generator[tuple[str, ImageScores | str], None, list[Item]]:
+) -> Generator[tuple[str, _Outcome], None, list[Item]]:
     """Score the items waiting until there are none left or a worker dies; return what was then being worked on."""
     # a fresh interpreter each: forked ones would inherit locks of threads that they do not have
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
-        running: dict[Future[ImageScores | str], Item] = {}
+        running: dict[Future[_Outcome], Item] = {}
         suspects: list[Item] = []
         while not suspects and (waiting or running):
             while waiting and len(running) < 2 * workers:

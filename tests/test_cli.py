@@ -225,6 +225,28 @@ def test_predict_writes_matte_and_cutout(tmp_path, photos, weights, capsys):
     assert "2/2" in err
 
 
+def test_evaluate_takes_what_predict_writes(tmp_path, photos, weights, capsys):
+    """The README's two commands."""
+    rng = np.random.default_rng(2)
+    for name in ("a.png", "b.tif"):
+        write_image(tmp_path / "truth" / name, rng.integers(0, 256, (64, 96), dtype=np.uint8))
+        write_image(tmp_path / "trimaps" / name, rng.choice(np.array([0, 128, 255], np.uint8), (64, 96)))
+    mattes = tmp_path / "mattes"
+    assert predict(photos, "--weights", weights, "--out", mattes) == 0
+    capsys.readouterr()
+    command = ["evaluate", mattes, tmp_path / "truth", "--trimaps", tmp_path / "trimaps", "--workers", "1"]
+    assert cli.main(list(map(str, command))) == 0
+    out, err = capsys.readouterr()
+    files = (mattes / "{}_alpha.png", tmp_path / "truth" / "{}", tmp_path / "trimaps" / "{}")
+    scores = [
+        evaluate(*(read(str(file).format(part)) for file, part in zip(files, (name[0], name, name), strict=True)))
+        for name in ("a.png", "b.tif")
+    ]
+    assert out.splitlines()[1].split() == ["unknown", "mean", *(f"{value:.6g}" for value in np.mean(scores, axis=0))]
+    assert err.count("left out") == 1
+    assert f"note: left out of {mattes}: 2 cut-outs, NAME_cutout beside NAME_alpha\n" in err
+
+
 def test_predict_goes_on_after_an_unreadable_photo(tmp_path, photos, weights, capsys):
     (photos / "aa.png").write_bytes(b"no image")
     assert predict(photos, tmp_path / "none.jpg", "--weights", weights, "--out", tmp_path / "out") == 1

@@ -170,7 +170,8 @@ def _add_evaluate(subparsers: argparse._SubParsersAction[argparse.ArgumentParser
         "evaluate",
         help="score a folder of mattes: SAD, MSE, MAD, Grad and Conn",
         description="Score each matte of a folder against the ground truth of the same name, without suffix: SAD, MSE, "
-        "MAD, Grad and Conn of each image, mean and median. SAD, Grad and Conn are in thousands.",
+        "MAD, Grad and Conn of each image, mean and median. SAD, Grad and Conn are in thousands. NAME_alpha, as "
+        "'mattekit predict' writes it, is the matte of NAME; NAME_cutout beside it is left out.",
         epilog="Exit status: 0 if all images were scored, 1 if some failed, 2 if nothing was done, as when the "
         "folders do not fit together.",
     )

@@ -126,6 +126,54 @@ def test_a_cutout_is_that_images_problem(folders):
     assert len(scores.images) == len(NAMES) - 1
 
 
+@pytest.fixture
+def predicted(folders):
+    """Predictions under the names that `mattekit predict` gives, cut-outs beside them."""
+    path, arrays = folders
+    for name in NAMES:
+        (path / "pred" / f"{name}.png").rename(path / "pred" / f"{name}_alpha.png")
+        save(path / "pred" / f"{name}_cutout.png", np.zeros((5, 5, 4), np.uint8))
+    return path, arrays
+
+
+def test_names_as_predict_gives_them(predicted):
+    path, arrays = predicted
+    scores = run(path)
+    assert scores.images == {name: {"unknown": evaluate(*arrays[name])} for name in NAMES}
+    assert scores.notes == (f"left out of {path / 'pred'}: 7 cut-outs, NAME_cutout beside NAME_alpha",)
+
+
+def test_a_ground_truth_of_just_that_name_goes_first(predicted):
+    path, arrays = predicted
+    for folder, pixels in zip(("pred", "alpha", "trimap"), arrays["bee"], strict=True):
+        save(path / folder / "bee_cutout.png", pixels)
+    for folder in ("alpha", "trimap"):
+        (path / folder / "ant.png").rename(path / folder / "ant_alpha.png")
+    scores = run(path)
+    assert list(scores.images) == ["ant_alpha", "bee", "bee_cutout", *NAMES[2:]]
+    assert scores.images["ant_alpha"] == {"unknown": evaluate(*arrays["ant"])}
+    assert scores.notes == (f"left out of {path / 'pred'}: 6 cut-outs, NAME_cutout beside NAME_alpha",)
+
+
+def test_two_predictions_of_one_image_are_ambiguous(predicted):
+    path, arrays = predicted
+    save(path / "pred" / "ant.png", arrays["ant"][0])
+    with pytest.raises(FolderError) as caught:
+        run(path)
+    files = [path / folder / name for folder, name in (("pred", "ant.png"), ("pred", "ant_alpha.png"))]
+    assert caught.value.problems == [
+        f"ambiguous prediction: {files[0]} and {files[1]} are both of {path / 'alpha' / 'ant.png'}"
+    ]
+
+
+def test_a_cutout_without_its_matte_is_left_over(predicted):
+    path, _ = predicted
+    (path / "pred" / "ant_alpha.png").unlink()
+    with pytest.raises(FolderError) as caught:
+        run(path)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["extra prediction", "missing prediction"]
+
+
 def test_what_does_not_fit_is_named_at_once(folders):
     path, _ = folders
     (path / "pred" / "ant.png").unlink()

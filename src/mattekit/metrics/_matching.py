@@ -30,14 +30,15 @@ class Item:
     trimap: Path | None
 
 
-def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> list[Item]:
-    """Find what belongs together, or name everything that does not."""
+def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> tuple[list[Item], list[str]]:
+    """Find what belongs together, with notes on what was left out, or name everything that does not fit."""
     problems: list[str] = []
     alphas = _list("ground truth", alpha_dir, problems)
     preds = _list("prediction", pred_dir, problems)
     trimaps = None if trimap_dir is None else _list("trimap", trimap_dir, problems)
     if not (alphas and preds and trimaps != {}):
         raise FolderError(problems)  # what follows would only repeat it for every file
+    preds, cutouts = _by_image(preds, alphas, problems)
     for kind, folder, found in (("prediction", pred_dir, preds), ("trimap", trimap_dir, trimaps)):
         if found is None:
             continue
@@ -53,7 +54,29 @@ def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> list[Item
                 problems.append(f"wrong size: {kind} {found[name]} is {_by(size)}, {alphas[name]} is {_by(wanted)}")
     if problems:
         raise FolderError(sorted(problems))
-    return [Item(name, preds[name], alphas[name], trimaps[name] if trimaps else None) for name in sorted(alphas)]
+    items = [Item(name, preds[name], alphas[name], trimaps[name] if trimaps else None) for name in sorted(alphas)]
+    return items, [f"left out of {pred_dir}: {cutouts} cut-outs, NAME_cutout beside NAME_alpha"] if cutouts else []
+
+
+def _by_image(preds: dict[str, Path], alphas: dict[str, Path], problems: list[str]) -> tuple[dict[str, Path], int]:
+    """The predictions by ground truth, NAME_alpha being one of NAME, and the number of cut-outs left out.
+
+    These are the names that `mattekit predict` gives. A ground truth of just that name goes first.
+    """
+    found: dict[str, Path] = {}
+    cutouts = 0
+    for name, path in preds.items():
+        image = name
+        if name not in alphas:
+            if name.endswith("_cutout") and name.removesuffix("_cutout") + "_alpha" in preds:
+                cutouts += 1
+                continue
+            if name.removesuffix("_alpha") in alphas:
+                image = name.removesuffix("_alpha")
+        if image in found:
+            problems.append(f"ambiguous prediction: {found[image]} and {path} are both of {alphas[image]}")
+        found[image] = path
+    return found, cutouts
 
 
 def _list(kind: str, folder: Path, problems: list[str]) -> dict[str, Path]:

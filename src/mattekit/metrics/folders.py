@@ -36,8 +36,8 @@ class FolderScores:
     Attributes:
         images: Scores by name (the file's, without suffix), in alphabetical order.
         failures: What went wrong, by name, with images that could not be evaluated.
-        notes: A line each on what was evaluated though it may be a mistake: trimaps with other values than 0, 128 and
-            255.
+        notes: A line each on cut-outs that were left out, and on trimaps that were evaluated though they hold other
+            values than 0, 128 and 255.
     """
 
     images: dict[str, ImageScores]
@@ -120,7 +120,9 @@ def evaluate_folders(
     Args:
         pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts,
             and one with an alpha channel that is not constant, a cut-out, fails.
-        alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which.
+        alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which. What
+            `mattekit predict` writes fits, too: a prediction NAME_alpha belongs to NAME where there is no ground truth
+            NAME_alpha, and NAME_cutout beside it is left out, which is noted.
         trimap_dir: Folder of trimaps, if any. One that holds other values than 0, 128 and 255 is noted, and fails only
             where the protocol asks for its known regions.
         protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the
@@ -159,7 +161,7 @@ def evaluate_folders(
         raise ValueError(f"workers must be at least 1, got {workers}")
     protocol = _protocol(protocol, trimaps=trimap_dir is not None)
     protocol.regions_with(trimap=trimap_dir is not None)
-    items = match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
+    items, notes = match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
     outcomes = _run(items, protocol, min(workers, len(items)))
     if progress:
         from tqdm import tqdm
@@ -170,7 +172,7 @@ def evaluate_folders(
     return FolderScores(
         images={name: outcome.scores for name, outcome in found.items() if outcome.scores is not None},
         failures={name: outcome.failure for name, outcome in found.items() if outcome.scores is None},
-        notes=tuple(outcome.note for outcome in found.values() if outcome.note),
+        notes=(*notes, *(outcome.note for outcome in found.values() if outcome.note)),
     )
 
 

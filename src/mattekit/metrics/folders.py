@@ -121,8 +121,8 @@ def evaluate_folders(
         pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts,
             and one with an alpha channel that is not constant, a cut-out, fails.
         alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which. What
-            `mattekit predict` writes fits, too: a prediction NAME_alpha belongs to NAME where there is no ground truth
-            NAME_alpha, and NAME_cutout beside it is left out, which is noted.
+            ``mattekit predict`` writes fits, too: a prediction NAME_alpha belongs to NAME where there is no ground
+            truth NAME_alpha, and NAME_cutout beside it is left out, which is noted.
         trimap_dir: Folder of trimaps, if any. One that holds other values than 0, 128 and 255 is noted, and fails only
             where the protocol asks for its known regions.
         protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the

@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from mattekit import checkpoints, cli
+from mattekit import __version__, checkpoints, cli, inference
 from mattekit._files import read_image, read_matte, write_image
-from mattekit.metrics import PROTOCOLS, evaluate
+from mattekit.metrics import PROTOCOLS, FolderScores, evaluate
 from mattekit.models import pp_matting
 
 
@@ -82,7 +84,7 @@ def test_evaluate_names_all_problems_and_computes_nothing(folders, capsys):
     ("options", "message"),
     [
         (["--protocol", "composition-1k"], "this protocol needs a trimap"),
-        (["--protocol", "composition"], "--protocol must be one of 'composition-1k', "),
+        (["--protocol", "composition"], "protocol must be one of 'composition-1k', "),
         (["--workers", "0"], "workers must be at least 1, got 0"),
         (["--csv", "scores.json"], "--csv and the JSON must be two files, got scores.json for both"),
     ],
@@ -105,6 +107,25 @@ def test_evaluate_goes_on_when_an_image_fails(folders, capsys):
     assert {row["image"] for row in read_csv(folders / "scores.csv")} == {"ant", "cat"}
 
 
+def test_evaluate_notes_damaged_trimaps(folders, capsys):
+    trimap = read(folders / "trimap" / "bee.png")
+    trimap[0, 0] = 127
+    Image.fromarray(trimap).save(folders / "trimap" / "bee.png")
+    assert run(folders, "--trimaps", folders / "trimap", "--json", folders / "scores.json") == 0
+    (note,) = json.loads((folders / "scores.json").read_text())["notes"]
+    assert "bee.png: trimap must hold only 0, 128 and 255, got 127 in 1 pixel, first at (0, 0)" in note
+    assert f"note: {note}\n" in capsys.readouterr().err
+
+
+def test_evaluate_ends_with_2_where_every_image_fails(folders, capsys):
+    for name in ("ant", "bee", "cat"):
+        Image.fromarray(np.full((20, 30), 102, np.uint8)).save(folders / "trimap" / f"{name}.png")
+    assert run(folders, "--trimaps", folders / "trimap", "--protocol", "aim-500") == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("0 images")
+    assert err.count("failed: ") == 3
+
+
 def test_evaluate_tells_where_nothing_is_unknown(folders, capsys):
     Image.fromarray(np.zeros((20, 30), np.uint8)).save(folders / "trimap" / "cat.png")
     assert run(folders, "--trimaps", folders / "trimap") == 0
@@ -113,11 +134,35 @@ def test_evaluate_tells_where_nothing_is_unknown(folders, capsys):
     assert "no pixel is unknown, so that means are NaN, in cat" in err
 
 
-def test_evaluate_prints_what_it_cannot_write(folders, capsys):
-    assert run(folders, "--csv", folders / "pred" / "ant.png" / "scores.csv") == 1
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+def test_evaluate_notices_first_what_it_cannot_write(folders, capsys, option):
+    below_a_file = folders / "pred" / "ant.png" / "scores"
+    for path, message in (below_a_file, "Not a directory"), (folders / "pred", "Is a directory"):
+        assert run(folders, option, path) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert message in err
+
+
+def test_evaluate_prints_what_it_cannot_write(folders, capsys, monkeypatch):
+    def fail(scores, path):
+        raise OSError(f"disk full: {path}")
+
+    monkeypatch.setattr(FolderScores, "write_csv", fail)
+    assert run(folders, "--csv", folders / "scores.csv") == 1
     out, err = capsys.readouterr()
     assert out.startswith("3 images")
-    assert "ant.png" in err
+    assert "disk full" in err
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json"])
+@pytest.mark.parametrize("folder", ["pred", "alpha", "trimap"])
+def test_evaluate_writes_over_none_of_its_images(folders, capsys, option, folder):
+    target = folders / folder / "ant.png"
+    before = target.read_bytes()
+    assert run(folders, "--trimaps", folders / "trimap", option, target) == 2
+    assert f"{target} must not be written, for {target} is read" in capsys.readouterr().err
+    assert target.read_bytes() == before
 
 
 def test_help_names_the_protocols(capsys):
@@ -125,6 +170,12 @@ def test_help_names_the_protocols(capsys):
         cli.main(["evaluate", "--help"])
     words = capsys.readouterr().out.replace(",", " ").split()
     assert set(PROTOCOLS) <= set(words)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"mattekit {__version__}\n"
 
 
 def test_no_command_is_an_error(capsys):
@@ -174,6 +225,28 @@ def test_predict_writes_matte_and_cutout(tmp_path, photos, weights, capsys):
     assert "2/2" in err
 
 
+def test_evaluate_takes_what_predict_writes(tmp_path, photos, weights, capsys):
+    """The README's two commands."""
+    rng = np.random.default_rng(2)
+    for name in ("a.png", "b.tif"):
+        write_image(tmp_path / "truth" / name, rng.integers(0, 256, (64, 96), dtype=np.uint8))
+        write_image(tmp_path / "trimaps" / name, rng.choice(np.array([0, 128, 255], np.uint8), (64, 96)))
+    mattes = tmp_path / "mattes"
+    assert predict(photos, "--weights", weights, "--out", mattes) == 0
+    capsys.readouterr()
+    command = ["evaluate", mattes, tmp_path / "truth", "--trimaps", tmp_path / "trimaps", "--workers", "1"]
+    assert cli.main(list(map(str, command))) == 0
+    out, err = capsys.readouterr()
+    files = (mattes / "{}_alpha.png", tmp_path / "truth" / "{}", tmp_path / "trimaps" / "{}")
+    scores = [
+        evaluate(*(read(str(file).format(part)) for file, part in zip(files, (name[0], name, name), strict=True)))
+        for name in ("a.png", "b.tif")
+    ]
+    assert out.splitlines()[1].split() == ["unknown", "mean", *(f"{value:.6g}" for value in np.mean(scores, axis=0))]
+    assert err.count("left out") == 1
+    assert f"note: left out of {mattes}: 2 cut-outs, NAME_cutout beside NAME_alpha\n" in err
+
+
 def test_predict_goes_on_after_an_unreadable_photo(tmp_path, photos, weights, capsys):
     (photos / "aa.png").write_bytes(b"no image")
     assert predict(photos, tmp_path / "none.jpg", "--weights", weights, "--out", tmp_path / "out") == 1
@@ -182,6 +255,42 @@ def test_predict_goes_on_after_an_unreadable_photo(tmp_path, photos, weights, ca
     assert out.startswith("wrote 2 of 4 mattes")
     assert f"failed: {photos / 'aa.png'}: cannot identify image file" in err
     assert f"failed: {tmp_path / 'none.jpg'}: " in err
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+            True,
+        ),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
+        (cv2.error("(-4:Insufficient memory) Failed to allocate 9 bytes in function 'OutOfMemoryError'"), True),
+        (RuntimeError("the model's detail map\nmust be finite"), False),
+    ],
+)
+def test_predict_goes_on_after_a_photo_that_fails(tmp_path, photos, weights, capsys, monkeypatch, error, hint):
+    real = inference.predict
+
+    def predict_one(model, photo, **options):
+        if (photo == read_image(photos / "a.png")).all():
+            raise error
+        return real(model, photo, **options)
+
+    monkeypatch.setattr("mattekit.inference.predict", predict_one)
+    assert predict(photos, "--weights", weights, "--out", tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b_alpha.png", "b_cutout.png"]
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote 1 of 2 mattes")
+    (line,) = [line for line in err.splitlines() if line.startswith(f"failed: {photos / 'a.png'}: ")]
+    assert " ".join(str(error).split()) in line
+    assert ("--max-short-side" in line) == hint
+
+
+def test_predict_ends_with_2_where_nothing_was_done(tmp_path, weights, capsys):
+    assert predict(tmp_path / "none.jpg", "--weights", weights, "--out", tmp_path / "out") == 2
+    assert capsys.readouterr().out.startswith("wrote 0 of 1 mattes")
 
 
 def test_predict_limits_the_short_side(tmp_path, photos, weights):
@@ -203,6 +312,62 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
     assert "No such file or directory: 'human-513'" in refused(photos, "--weights", "human-513")
     assert "is no checkpoint" in refused(photos, "--weights", photos / "a.png")
     assert "--max-short-side must be at least 32, got 8" in refused(photos, "--weights", weights, "--max-short-side", 8)
+
+
+def test_predict_writes_over_none_of_its_photos(tmp_path, photos, weights, capsys):
+    """Neither a photo called like another's matte, nor one under another path; found before weights are loaded."""
+    named = photos / "a_alpha.png"
+    named.write_bytes((photos / "b.jpg").read_bytes())
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    for out in (photos, link):
+        assert predict(photos / "a.png", named, "--weights", "human-513", "--out", out) == 2
+        assert f"{out / 'a_alpha.png'} must not be written, for {named} is read" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+    assert predict(named, photos / "b.jpg", "--weights", weights, "--out", photos) == 0
+    assert {path.name for path in photos.iterdir()} - set(before) == {
+        "a_alpha_alpha.png",
+        "a_alpha_cutout.png",
+        "b_alpha.png",
+        "b_cutout.png",
+    }
+
+
+def test_predict_does_not_write_among_a_folders_photos(tmp_path, photos, capsys):
+    link = tmp_path / "link"
+    link.symlink_to(photos)
+    for out in (photos, link):
+        assert predict(photos, "--weights", "human-513", "--out", out) == 2
+        assert f"--out must be another folder than {photos}, whose images are all photos, got {out}" in (
+            capsys.readouterr().err
+        )
+    assert sorted(path.name for path in photos.iterdir()) == ["a.png", "b.jpg"]
+
+
+def test_predict_notices_first_what_it_cannot_write(tmp_path, photos, capsys):
+    assert predict(photos, "--weights", "human-513", "--out", photos / "a.png" / "mattes") == 2
+    assert f"Not a directory: '{photos / 'a.png'}'" in capsys.readouterr().err
+    (tmp_path / "out" / "b_cutout.png").mkdir(parents=True)
+    assert predict(photos, "--weights", "human-513", "--out", tmp_path / "out") == 2
+    assert f"Is a directory: '{tmp_path / 'out' / 'b_cutout.png'}'" in capsys.readouterr().err
+
+
+def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, capsys):
+    assert predict(photos, "--weights", weights, "--out", photos / "mattes") == 0
+    assert "left out" not in capsys.readouterr().err
+    (photos / "notes.txt").touch()
+    (photos / ".hidden").touch()
+    assert predict(photos, "--weights", weights, "--out", photos / "mattes") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote 2 of 2")
+    assert f"left out of {photos}: 2 (sub-folders, and files that are no images)\n" in err
+
+
+def test_demo_notices_first_what_it_cannot_write(photos, monkeypatch, capsys):
+    monkeypatch.setattr("mattekit._demo.run", lambda folder: pytest.fail("ran"))
+    assert cli.main(["demo", "--out", str(photos / "a.png")]) == 2
+    assert f"Not a directory: '{photos / 'a.png'}'" in capsys.readouterr().err
 
 
 def test_demo_runs_the_demo(tmp_path, monkeypatch):

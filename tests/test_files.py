@@ -1,8 +1,20 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mattekit._files import expand_folders, list_images, read_image, read_matte, write_atomically, write_image
+from mattekit._files import (
+    demand_apart,
+    demand_writable,
+    expand_folders,
+    list_images,
+    read_image,
+    read_matte,
+    write_atomically,
+    write_image,
+)
 
 
 def photo(height=6, width=9):
@@ -55,6 +67,18 @@ def test_matte_is_the_first_channel(tmp_path):
     np.testing.assert_array_equal(read_matte(tmp_path / "bits.png"), np.where(photo()[..., 0] > 127, 255, 0))
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_cutout_is_no_matte(tmp_path, mode):
+    """Its first channel is the photo's red."""
+    image = Image.fromarray(photo()).convert(mode)
+    image.save(tmp_path / "a.png")  # opaque: its colours are all there is
+    np.testing.assert_array_equal(read_matte(tmp_path / "a.png"), np.asarray(image)[..., 0])
+    image.putpixel((3, 2), (*[0] * (len(mode) - 1), 254))
+    image.save(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"a\.png': its alpha channel is not constant, so it looks like a cut-out"):
+        read_matte(tmp_path / "a.png")
+
+
 @pytest.mark.parametrize("read", [read_image, read_matte])
 def test_unreadable_files(tmp_path, read):
     write_image(tmp_path / "whole.png", photo(60, 90))
@@ -94,3 +118,29 @@ def test_written_files_have_ordinary_permissions(tmp_path):
     write_atomically(tmp_path / "a.bin", lambda file: file.write(b"x"))
     (tmp_path / "b.bin").write_bytes(b"x")
     assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "b.bin").stat().st_mode
+
+
+def test_outputs_are_kept_apart_from_inputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
+    demand_apart([tmp_path / "b.png"], [tmp_path / "a.png"])
+    for output in ("a.png", "./a.png", "hard.png"):
+        with pytest.raises(ValueError, match=r"must not be written, for .*a\.png is read"):
+            demand_apart([Path(output)], [tmp_path / "a.png"])
+    with pytest.raises(ValueError, match="must not be written"):  # neither is there
+        demand_apart([Path("b.png")], [tmp_path / "b.png"])
+
+
+def test_what_cannot_be_written_shows_beforehand(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    demand_writable(tmp_path / "file")
+    demand_writable(tmp_path / "new" / "newer" / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(IsADirectoryError, match=re.escape(str(tmp_path))):
+        demand_writable(tmp_path)
+    with pytest.raises(NotADirectoryError, match=re.escape(str(tmp_path / "file"))):
+        demand_writable(tmp_path / "file" / "new" / "a.png")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match=re.escape(str(tmp_path))):
+        demand_writable(tmp_path / "new" / "a.png")

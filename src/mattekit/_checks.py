@@ -6,6 +6,7 @@ torch is imported only by the check that needs it: NumPy callers of the metrics 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -77,3 +78,12 @@ def check_nonnegative(name: str, value: float) -> None:
     check_number(name, value)
     if not value >= 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")
+
+
+def outside_unit(low: float, high: float) -> str:
+    """For an error: a range that is not within [0, 1], in digits enough to show it, and the likely cause."""
+    if math.isnan(low):
+        return "got NaN"
+    shown = (f"{x:g}" if float(f"{x:g}") == x else repr(x) for x in (float(low), float(high)))
+    guess = "did you pass 0..255? Divide it by 255, or pass uint8" if high >= 1.5 else "clamp it first"
+    return f"got {' to '.join(shown)}: {guess}"

@@ -1,3 +1,5 @@
+import contextlib
+import math
 from typing import NamedTuple
 
 import cv2
@@ -8,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from mattekit.inference import predict
+from mattekit.inference import predict, prepare
+from mattekit.models import PPMattingOutput, pp_matting
 
 
 class Output(NamedTuple):
@@ -75,6 +78,15 @@ def test_limit_comes_from_the_models_weights():
     assert model.seen.shape == (1, 3, 96, 192)
 
 
+def test_limit_is_found_within_a_wrapper():
+    model = Brightness(max_short_side=64)
+    predict(nn.DataParallel(model), photo(128, 256))
+    assert model.seen.shape == (1, 3, 64, 128)
+    model.max_short_side = None
+    predict(nn.DataParallel(model), photo(128, 256))
+    assert model.seen.shape == (1, 3, 128, 256)
+
+
 @pytest.mark.parametrize(
     "to_tensor", [lambda t: t, lambda t: t[None], lambda t: t.float() / 255, lambda t: t.double() / 255]
 )
@@ -106,6 +118,51 @@ def test_mode_is_restored_after_an_error():
     assert model.training
 
 
+@pytest.mark.parametrize("network", [Brightness, Failing])
+def test_every_module_keeps_its_own_mode(network):
+    """A batch norm frozen for training stays frozen."""
+    model = network().train()
+    model.bn.eval()
+    with contextlib.suppress(RuntimeError):
+        predict(model, photo(64, 64))
+    assert model.training
+    assert not model.bn.training
+
+
+class Broken(nn.Module):
+    """A network one of whose outputs holds a value that is not finite, in one pixel."""
+
+    def __init__(self, field, value):
+        super().__init__()
+        self.field, self.value = field, value
+
+    def forward(self, image):
+        output = PPMattingOutput(image[:, :1].clone(), image[:, :1].clone(), image.clone())
+        getattr(output, self.field)[0, 0, 5, 7] = self.value
+        return output
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("field", ["detail", "semantic_logits", "alpha"])
+def test_what_is_not_finite_makes_no_matte(field, value):
+    name = {"detail": "detail map", "semantic_logits": "semantic logits", "alpha": "alpha"}[field]
+    message = f"the model's {name} must be finite, got 1 of {64 * 96 * (3 if field == 'semantic_logits' else 1)} values"
+    with pytest.raises(RuntimeError, match=message):
+        predict(Broken(field, value), photo(64, 96))
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_damaged_weights_make_no_matte(prepared):
+    """Their matte is all white: NaN is what argmax takes first, and class 0 is the foreground."""
+    model = pp_matting("hrnet_w18_small_v1").eval()
+    with torch.no_grad():
+        next(model.context.parameters()).fill_(math.nan)
+    network = prepare(model) if prepared else model
+    assert (network(torch.rand(1, 3, 64, 96)).alpha == 1).all()
+    with pytest.raises(RuntimeError, match=r"the model's detail map must be finite, .*: are its weights damaged"):
+        predict(network, photo(64, 96))
+
+
 def test_runs_in_the_models_precision():
     model = Brightness().double()
     predict(model, photo(64, 64))
@@ -134,8 +191,10 @@ def test_non_contiguous_arrays():
         (
             torch.full((3, 64, 64), 255.0),
             ValueError,
-            r"image must lie in \[0, 1\] .* got 255 to 255; did you pass 0..255",
+            r"image must lie in \[0, 1\] .* got 255 to 255: did you pass 0..255",
         ),
+        (torch.full((3, 64, 64), 1 + 2**-23), ValueError, r"got 1\.0000001\d* to 1\.0000001\d*: clamp it first$"),
+        (torch.full((3, 64, 64), math.nan), ValueError, "got NaN$"),
     ],
 )
 def test_bad_images(image, error, message):

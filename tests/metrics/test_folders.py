@@ -57,6 +57,40 @@ def test_protocol(folders):
         run(path, trimaps=False, protocol=PROTOCOLS["composition-1k"])
 
 
+def test_protocol_by_name(folders):
+    path, _ = folders
+    assert run(path, protocol="aim-500") == run(path, protocol=PROTOCOLS["aim-500"])
+    with pytest.raises(ValueError, match=r"protocol must be one of 'composition-1k', .*, got 'aim'"):
+        run(path, protocol="aim")
+    with pytest.raises(TypeError, match="protocol must be a Protocol, a name in PROTOCOLS or None, got dict"):
+        run(path, protocol={"regions": ("whole",)})
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_damaged_trimaps_are_scored_and_noted(folders, workers):
+    path, arrays = folders
+    damaged = arrays["bee"][2].copy()
+    damaged[3, 4:6] = 127
+    save(path / "trimap" / "bee.png", damaged)
+    classes = arrays["dog"][2] // 127
+    save(path / "trimap" / "dog.png", classes)
+    scores = run(path, workers=workers)
+    assert scores.failures == {}
+    assert scores.images["bee"]["unknown"] == evaluate(*arrays["bee"][:2], damaged)
+    assert len(scores.notes) == 2
+    assert scores.notes[0].startswith(
+        f"{path / 'trimap' / 'bee.png'}: trimap must hold only 0, 128 and 255, got 127 in 2 pixels, first at (3, 4); "
+    )
+    assert "trimap.validate(..., round=True)" in scores.notes[0]
+    assert (
+        f"dog.png: trimap must hold only 0, 128 and 255, got {np.bincount(classes[classes > 0]).argmax()} in"
+        in (scores.notes[1])
+    )
+    assert run(path, trimaps=False).notes == ()
+    assert {"bee", "dog"} == set(run(path, protocol="aim-500").failures)
+    assert run(path, protocol="aim-500").notes == ()
+
+
 def test_in_this_process_and_without_a_word_unless_asked(folders, capsys):
     path, _ = folders
 
@@ -80,6 +114,64 @@ def test_suffixes_bits_and_colours_may_differ(tmp_path):
     (tmp_path / "pred" / "a.png").unlink()
     save(tmp_path / "pred" / "a.PNG", pred.astype(np.uint16) * 257)
     assert run(tmp_path, trimaps=False).images["a"]["whole"] == evaluate(pred, alpha)
+
+
+def test_a_cutout_is_that_images_problem(folders):
+    path, arrays = folders
+    pred, alpha, _ = arrays["cat"]
+    save(path / "pred" / "cat.png", np.dstack([alpha, alpha, alpha, pred]))
+    scores = run(path)
+    assert list(scores.failures) == ["cat"]
+    assert "it looks like a cut-out; give its alpha alone" in scores.failures["cat"]
+    assert len(scores.images) == len(NAMES) - 1
+
+
+@pytest.fixture
+def predicted(folders):
+    """Predictions under the names that `mattekit predict` gives, cut-outs beside them."""
+    path, arrays = folders
+    for name in NAMES:
+        (path / "pred" / f"{name}.png").rename(path / "pred" / f"{name}_alpha.png")
+        save(path / "pred" / f"{name}_cutout.png", np.zeros((5, 5, 4), np.uint8))
+    return path, arrays
+
+
+def test_names_as_predict_gives_them(predicted):
+    path, arrays = predicted
+    scores = run(path)
+    assert scores.images == {name: {"unknown": evaluate(*arrays[name])} for name in NAMES}
+    assert scores.notes == (f"left out of {path / 'pred'}: 7 cut-outs, NAME_cutout beside NAME_alpha",)
+
+
+def test_a_ground_truth_of_just_that_name_goes_first(predicted):
+    path, arrays = predicted
+    for folder, pixels in zip(("pred", "alpha", "trimap"), arrays["bee"], strict=True):
+        save(path / folder / "bee_cutout.png", pixels)
+    for folder in ("alpha", "trimap"):
+        (path / folder / "ant.png").rename(path / folder / "ant_alpha.png")
+    scores = run(path)
+    assert list(scores.images) == ["ant_alpha", "bee", "bee_cutout", *NAMES[2:]]
+    assert scores.images["ant_alpha"] == {"unknown": evaluate(*arrays["ant"])}
+    assert scores.notes == (f"left out of {path / 'pred'}: 6 cut-outs, NAME_cutout beside NAME_alpha",)
+
+
+def test_two_predictions_of_one_image_are_ambiguous(predicted):
+    path, arrays = predicted
+    save(path / "pred" / "ant.png", arrays["ant"][0])
+    with pytest.raises(FolderError) as caught:
+        run(path)
+    files = [path / folder / name for folder, name in (("pred", "ant.png"), ("pred", "ant_alpha.png"))]
+    assert caught.value.problems == [
+        f"ambiguous prediction: {files[0]} and {files[1]} are both of {path / 'alpha' / 'ant.png'}"
+    ]
+
+
+def test_a_cutout_without_its_matte_is_left_over(predicted):
+    path, _ = predicted
+    (path / "pred" / "ant_alpha.png").unlink()
+    with pytest.raises(FolderError) as caught:
+        run(path)
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["extra prediction", "missing prediction"]
 
 
 def test_what_does_not_fit_is_named_at_once(folders):
@@ -183,6 +275,7 @@ SCORES = FolderScores(
         "c, d": {"unknown": Scores(5.0, 0.1, 0.2, 6.0, 1 / 3)},
     },
     failures={"e": "OSError: gone"},
+    notes=("a.png: odd",),
 )
 
 
@@ -192,6 +285,15 @@ def test_mean_and_median():
     assert SCORES.mean("unknown").gradient_error == 3
     assert math.isnan(SCORES.mean("unknown").mse)
     assert math.isnan(SCORES.median("unknown").mse)
+
+
+@pytest.mark.parametrize("of", [FolderScores.mean, FolderScores.median])
+def test_no_mean_of_what_was_not_evaluated(of):
+    with pytest.raises(ValueError, match="region must be one of 'unknown', got 'whole'"):
+        of(SCORES, "whole")
+    nothing = FolderScores(images={}, failures={"e": "OSError: gone", "f": "OSError: gone too"})
+    with pytest.raises(ValueError, match=r"for no image was evaluated; the first failure: e: OSError: gone$"):
+        of(nothing, "whole")
 
 
 def test_nan_anywhere_makes_the_median_nan():
@@ -227,4 +329,5 @@ def test_json(tmp_path):
     assert document["mean"]["unknown"]["sad"] == 2
     assert list(document["median"]["unknown"].values()) == [1, None, None, 3, 0.1]
     assert document["failures"] == {"e": "OSError: gone"}
+    assert document["notes"] == ["a.png: odd"]
     assert [path.name for path in tmp_path.iterdir()] == ["scores.json"]

@@ -84,6 +84,20 @@ def test_a_protocol_of_ones_own():
         Protocol(regions=("whole",), apply_trimap=True).evaluate(pred, alpha)
 
 
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"regions": ("whole", "unkown")}, "each of regions must be one of 'unknown', 'whole', .*, got 'unkown'"),
+        ({"regions": ("whole",), "empty": "Skip"}, "empty must be one of 'exclude', 'skip', got 'Skip'"),
+        ({"regions": "whole"}, r"regions must be a tuple of at least one of unknown, .*, got 'whole'"),
+        ({"regions": ()}, r"regions must be a tuple of at least one of unknown, .*, got \(\)"),
+    ],
+)
+def test_a_protocol_is_checked_when_it_is_made(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Protocol(**fields)
+
+
 def test_range_is_checked_before_rounding():
     with pytest.raises(ValueError, match=re.escape("did you pass 0..255?")):
         PROTOCOLS["ppm-aim-195"].evaluate(np.full((4, 5), 100.0), np.zeros((4, 5)))

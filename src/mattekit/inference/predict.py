@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mattekit._checks import outside_unit
+
 _MULTIPLE = 32
 
 
@@ -16,15 +18,16 @@ def predict(model: nn.Module, image: np.ndarray | Tensor, *, max_short_side: int
 
     The photo is shrunk until its short side is at most ``max_short_side``, each side is brought down to a multiple of
     32, the model runs, and the matte is brought back to the photo's size; all resizing is bilinear. The model is used
-    in evaluation mode, where it is and in its precision, and left as it was.
+    in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
 
     Args:
         model: A `mattekit.models.PPMatting`, or anything that takes (1, 3, H, W) in [0, 1] and returns an object with
-            ``alpha``.
+            ``alpha``, and perhaps ``detail`` and ``semantic_logits``.
         image: RGB: an array, (H, W, 3) uint8, as image readers give it; or a tensor, (3, H, W) or (1, 3, H, W),
             floating-point in [0, 1] or uint8.
         max_short_side: Limit of the short side, in pixels, from 32 up. None: ``model.max_short_side``, the limit its
-            weights were trained for, if they are known to have one, else no limit.
+            weights were trained for, if they are known to have one, else no limit. Within a wrapper such as
+            ``nn.DataParallel``, that of ``model.module``.
 
     Returns:
         The matte, (H, W) float32 in [0, 1].
@@ -32,6 +35,8 @@ def predict(model: nn.Module, image: np.ndarray | Tensor, *, max_short_side: int
     Raises:
         TypeError: If ``image`` is neither array nor tensor, or has another dtype.
         ValueError: If ``image`` has another shape, or ``max_short_side`` is below 32.
+        RuntimeError: If the model's detail map, semantic logits or matte is not finite. A matte alone would not show
+            it: where the logits are NaN, their argmax is the foreground.
 
     Source:
         PaddleSeg's test-time policy, LimitShort, then ResizeToIntMult by 32, in OpenCV's arithmetic; a photo of uint8
@@ -48,20 +53,23 @@ def predict(model: nn.Module, image: np.ndarray | Tensor, *, max_short_side: int
     """
     pixels = _to_pixels(image)
     if max_short_side is None:
-        max_short_side = getattr(model, "max_short_side", None)
+        unwrapped = model if hasattr(model, "max_short_side") else getattr(model, "module", model)
+        max_short_side = getattr(unwrapped, "max_short_side", None)
     elif max_short_side < _MULTIPLE:
         raise ValueError(f"max_short_side must be at least {_MULTIPLE}, got {max_short_side}")
     batch = _to_batch(_shrink(pixels, max_short_side))
     parameter = next(model.parameters(), None)
     if parameter is not None:
         batch = batch.to(parameter.device, parameter.dtype)
-    training = model.training
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        alpha = model(batch).alpha
+        output = model(batch)
     finally:
-        model.train(training)
-    return _resize(alpha[0, 0].float().cpu().numpy(), pixels.shape[:2]).clip(0, 1)
+        for module, training in modes:
+            module.training = training
+    _check_finite(output)
+    return _resize(output.alpha[0, 0].float().cpu().numpy(), pixels.shape[:2]).clip(0, 1)
 
 
 def _to_pixels(image: object) -> np.ndarray:
@@ -87,11 +95,21 @@ def _to_pixels(image: object) -> np.ndarray:
     if min(pixels.shape) == 0:
         raise ValueError(f"image must not be empty, got {tuple(image.shape)}")
     if pixels.dtype != np.uint8 and not (pixels.min() >= 0 and pixels.max() <= 1):
-        raise ValueError(
-            f"image must lie in [0, 1] where it is floating-point, got {pixels.min():g} to {pixels.max():g}; "
-            "did you pass 0..255?"
-        )
+        found = outside_unit(float(pixels.min()), float(pixels.max()))
+        raise ValueError(f"image must lie in [0, 1] where it is floating-point, {found}")
     return pixels
+
+
+def _check_finite(output: object) -> None:
+    """Demand an output without NaN and infinity, the fields that explain it first."""
+    for name, field in (("detail map", "detail"), ("semantic logits", "semantic_logits"), ("alpha", "alpha")):
+        x = getattr(output, field, None)
+        if isinstance(x, Tensor) and not x.isfinite().all():
+            bad = int((~x.isfinite()).sum())
+            raise RuntimeError(
+                f"the model's {name} must be finite, got {bad} of {x.numel()} values that are not: are its weights "
+                "damaged, or did activations pass the largest float16, 65504? Then take bfloat16 or float32"
+            )
 
 
 def _shrink(pixels: np.ndarray, max_short_side: int | None) -> np.ndarray:

@@ -32,8 +32,9 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         model: A `mattekit.models.PPMatting`, with encoder and branches of any kind; those of this library gain most.
         precision: ``"float32"`` gives the network's own numbers, to the rounding of float32. ``"bfloat16"`` computes
             convolutions in half the bits, for hardware that has it (GPUs from Ampere on, CPUs with AVX512-BF16 or
-            AMX). ``"float16"``, on a GPU only, rounds eight times finer, and fails if an activation passes 65504.
-            Normalisation, sigmoid, argmax and fusion are in float32 always.
+            AMX). ``"float16"``, on a GPU only, rounds eight times finer, but an activation past 65504 becomes
+            infinite: where NaN come of it, `predict` raises an error, while a direct call returns them, under a matte
+            that may look clean. Normalisation, sigmoid, argmax and fusion are in float32 always.
         compile: Have torch.compile join what lies between convolutions, for each shape of image that comes again. It
             takes minutes a shape and needs a compiler: Triton on a GPU, C++ on the CPU.
 

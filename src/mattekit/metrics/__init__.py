@@ -14,9 +14,10 @@ classes bring torchmetrics with them.
 
 from typing import TYPE_CHECKING
 
+from mattekit.metrics._matching import FolderError
 from mattekit.metrics.connectivity_error import connectivity_error
 from mattekit.metrics.evaluate import Scores, evaluate
-from mattekit.metrics.folders import FolderError, FolderScores, evaluate_folders
+from mattekit.metrics.folders import FolderScores, evaluate_folders
 from mattekit.metrics.gradient_error import gradient_error
 from mattekit.metrics.mad import mad
 from mattekit.metrics.mse import mse

@@ -5,7 +5,6 @@ NumPy callers need no torch: a process that only evaluates files does not spend 
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
-from mattekit._checks import check_choice
+from mattekit._checks import check_choice, outside_unit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -159,12 +158,9 @@ def _is_computed_there(x: Tensor) -> bool:
 def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:
     if low >= 0 and high <= (1 if floating else 255):
         return
-    if math.isnan(low):
-        raise ValueError(f"{name} must lie in [0, 1], got NaN")
     if not floating:
         raise ValueError(f"{name} must lie in 0..255 if it holds integers, got {low:g} to {high:g}")
-    guess = "did you pass 0..255? Divide it by 255, or pass uint8" if high > 1 else "clamp it first"
-    raise ValueError(f"{name} must lie in [0, 1] if it holds floats, got {low:g} to {high:g}: {guess}")
+    raise ValueError(f"{name} must lie in [0, 1] if it holds floats, {outside_unit(low, high)}")
 
 
 def _check_trimap_values(trimap: Any) -> None:

@@ -16,25 +16,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 
-from mattekit._files import list_images, read_matte, write_atomically
-from mattekit.metrics._inputs import Region
+import numpy as np
+
+from mattekit._checks import check_choice
+from mattekit._files import read_matte, write_atomically
+from mattekit.metrics._inputs import BACKGROUND, FOREGROUND, UNKNOWN, Region
+from mattekit.metrics._matching import Item, match
 from mattekit.metrics.evaluate import Scores
-from mattekit.metrics.protocols import Protocol
+from mattekit.metrics.protocols import PROTOCOLS, Protocol
 
 PathLike = str | os.PathLike[str]
 ImageScores = dict[Region, Scores]
-
-
-class FolderError(ValueError):
-    """Folders that do not fit together.
-
-    Attributes:
-        problems: One line each: files that are missing, left over, unreadable, ambiguous or of the wrong size.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
-        super().__init__("\n".join(problems))
 
 
 @dataclass(frozen=True)
@@ -44,10 +36,13 @@ class FolderScores:
     Attributes:
         images: Scores by name (the file's, without suffix), in alphabetical order.
         failures: What went wrong, by name, with images that could not be evaluated.
+        notes: A line each on cut-outs that were left out, and on trimaps that were evaluated though they hold other
+            values than 0, 128 and 255.
     """
 
     images: dict[str, ImageScores]
     failures: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def regions(self) -> tuple[Region, ...]:
@@ -55,11 +50,19 @@ class FolderScores:
         return tuple(next(iter(self.images.values()), {}))
 
     def mean(self, region: Region) -> Scores:
-        """The mean of each metric over the images; NaN if it is for one of them, as in the reference."""
+        """The mean of each metric over the images; NaN if it is for one of them, as in the reference.
+
+        Raises:
+            ValueError: If the region was not evaluated, or no image was.
+        """
         return Scores(*(fmean(column) for column in self._columns(region)))
 
     def median(self, region: Region) -> Scores:
-        """The median of each metric over the images; NaN if it is for one of them."""
+        """The median of each metric over the images; NaN if it is for one of them.
+
+        Raises:
+            ValueError: If the region was not evaluated, or no image was.
+        """
         return Scores(
             *(math.nan if any(map(math.isnan, column)) else median(column) for column in self._columns(region))
         )
@@ -73,12 +76,13 @@ class FolderScores:
         write_atomically(path, lambda file: file.write(text.getvalue().encode()))
 
     def write_json(self, path: PathLike) -> None:
-        """Write scores, means, medians and failures, whole or not at all; NaN becomes null."""
+        """Write scores, means, medians, failures and notes, whole or not at all; NaN becomes null."""
         document = {
             "mean": {region: _plain(self.mean(region)) for region in self.regions},
             "median": {region: _plain(self.median(region)) for region in self.regions},
             "images": [{"image": name, "region": region} | _plain(scores) for name, region, scores in self._rows()],
             "failures": self.failures,
+            "notes": self.notes,
         }
         write_atomically(path, lambda file: file.write(json.dumps(document, indent=1, allow_nan=False).encode()))
 
@@ -86,17 +90,20 @@ class FolderScores:
         return ((name, region, scores) for name, found in self.images.items() for region, scores in found.items())
 
     def _columns(self, region: Region) -> Iterable[tuple[float, ...]]:
+        if not self.images:
+            first = "".join(f"; the first failure: {name}: {why}" for name, why in list(self.failures.items())[:1])
+            raise ValueError(f"{region!r} has no mean or median, for no image was evaluated{first}")
+        check_choice("region", region, self.regions)
         return zip(*(scores[region] for scores in self.images.values()), strict=True)
 
 
 @dataclass(frozen=True)
-class _Item:
-    """The files of one image."""
+class _Outcome:
+    """What came of one image: its scores or what went wrong, and perhaps a note."""
 
-    name: str
-    pred: Path
-    alpha: Path
-    trimap: Path | None
+    scores: ImageScores | None = None
+    failure: str = ""
+    note: str = ""
 
 
 def evaluate_folders(
@@ -104,30 +111,36 @@ def evaluate_folders(
     alpha_dir: PathLike,
     trimap_dir: PathLike | None = None,
     *,
-    protocol: Protocol | None = None,
+    protocol: Protocol | str | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> FolderScores:
     """Evaluate every matte of a folder against the ground truth of the same name.
 
     Args:
-        pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts.
-        alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which.
-        trimap_dir: Folder of trimaps, if any.
-        protocol: What counts, one of :data:`~mattekit.metrics.PROTOCOLS` for instance; None means the unknown region
-            where trimaps are given, else the whole image.
+        pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts,
+            and one with an alpha channel that is not constant, a cut-out, fails.
+        alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which. What
+            ``mattekit predict`` writes fits, too: a prediction NAME_alpha belongs to NAME where there is no ground
+            truth NAME_alpha, and NAME_cutout beside it is left out, which is noted.
+        trimap_dir: Folder of trimaps, if any. One that holds other values than 0, 128 and 255 is noted, and fails only
+            where the protocol asks for its known regions.
+        protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the
+            unknown region where trimaps are given, else the whole image.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
             therefore guard what it does with ``if __name__ == "__main__"``.
         progress: Show a progress bar on stderr.
 
     Returns:
         Scores by image, and what went wrong with images that fell out: nothing that goes wrong with one is lost on the
-        others, not even the death of a worker.
+        others, not even the death of a worker. Notes say what may be a mistake.
 
     Raises:
         FolderError: If anything is missing, left over, unreadable, ambiguous or of the wrong size: everything is named,
             and nothing has been computed.
-        ValueError: If the protocol needs trimaps and there are none, or if there are less than one worker.
+        TypeError: If the protocol is neither a `Protocol` nor a name.
+        ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, or if there are less than
+            one worker.
 
     Source:
         The loop that the evaluation scripts of the field write out.
@@ -146,98 +159,60 @@ def evaluate_folders(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    if protocol is None:
-        protocol = Protocol(regions=("unknown" if trimap_dir is not None else "whole",))
+    protocol = _protocol(protocol, trimaps=trimap_dir is not None)
     protocol.regions_with(trimap=trimap_dir is not None)
-    items = _match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
+    items, notes = match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
     outcomes = _run(items, protocol, min(workers, len(items)))
     if progress:
         from tqdm import tqdm
 
         outcomes = tqdm(outcomes, total=len(items), unit="image")
-    found = dict(outcomes)
+    by_name = dict(outcomes)
+    found = {item.name: by_name[item.name] for item in items}
     return FolderScores(
-        images={item.name: outcome for item in items if isinstance(outcome := found[item.name], dict)},
-        failures={item.name: outcome for item in items if isinstance(outcome := found[item.name], str)},
+        images={name: outcome.scores for name, outcome in found.items() if outcome.scores is not None},
+        failures={name: outcome.failure for name, outcome in found.items() if outcome.scores is None},
+        notes=(*notes, *(outcome.note for outcome in found.values() if outcome.note)),
     )
+
+
+def _protocol(protocol: Protocol | str | None, *, trimaps: bool) -> Protocol:
+    if protocol is None:
+        return Protocol(regions=("unknown" if trimaps else "whole",))
+    if isinstance(protocol, str):
+        check_choice("protocol", protocol, PROTOCOLS)
+        return PROTOCOLS[protocol]
+    if not isinstance(protocol, Protocol):
+        raise TypeError(f"protocol must be a Protocol, a name in PROTOCOLS or None, got {type(protocol).__name__}")
+    return protocol
 
 
 def _plain(scores: Scores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
 
 
-def _match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> list[_Item]:
-    """Find what belongs together, or name everything that does not."""
-    problems: list[str] = []
-    alphas = _list("ground truth", alpha_dir, problems)
-    preds = _list("prediction", pred_dir, problems)
-    trimaps = None if trimap_dir is None else _list("trimap", trimap_dir, problems)
-    if not (alphas and preds and trimaps != {}):
-        raise FolderError(problems)  # what follows would only repeat it for every file
-    for kind, folder, found in (("prediction", pred_dir, preds), ("trimap", trimap_dir, trimaps)):
-        if found is None:
-            continue
-        problems += [f"missing {kind}: none in {folder} for {alphas[name]}" for name in alphas if name not in found]
-        problems += [f"extra {kind}: {found[name]} has no ground truth" for name in found if name not in alphas]
-    sizes: dict[Path, tuple[int, int] | None] = {}
-    for path in [*alphas.values(), *preds.values(), *(trimaps or {}).values()]:
-        sizes[path] = _size(path, problems)
-    for kind, found in (("prediction", preds), ("trimap", trimaps or {})):
-        for name in found.keys() & alphas.keys():
-            size, wanted = sizes[found[name]], sizes[alphas[name]]
-            if size and wanted and size != wanted:
-                problems.append(f"wrong size: {kind} {found[name]} is {_by(size)}, {alphas[name]} is {_by(wanted)}")
-    if problems:
-        raise FolderError(sorted(problems))
-    return [_Item(name, preds[name], alphas[name], trimaps[name] if trimaps else None) for name in sorted(alphas)]
-
-
-def _list(kind: str, folder: Path, problems: list[str]) -> dict[str, Path]:
-    """The images of a folder by stem."""
-    found: dict[str, Path] = {}
-    if not folder.is_dir():
-        problems.append(f"no folder: {folder}, of {kind}s")
-        return found
-    for path in list_images(folder):
-        if path.stem in found:
-            problems.append(f"ambiguous {kind}: {found[path.stem]} and {path} have one name")
-        found[path.stem] = path
-    if not found:
-        problems.append(f"no images: {folder}, of {kind}s")
-    return found
-
-
-def _size(path: Path, problems: list[str]) -> tuple[int, int] | None:
-    """The size of an image that can be read; a PNG's checksums tell that without decoding it."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            size = image.size
-            if image.format == "PNG":
-                image.verify()
-            else:
-                image.load()
-    except Exception as error:  # Pillow's readers raise what they like, SyntaxError included
-        problems.append(f"unreadable: {path}: {error}")
-        return None
-    return size
-
-
-def _by(size: tuple[int, int]) -> str:
-    return "{}x{}".format(*size)
-
-
-def _score(item: _Item, protocol: Protocol) -> ImageScores | str:
-    """The scores of one image, or what went wrong."""
+def _score(item: Item, protocol: Protocol) -> _Outcome:
     try:
         trimap = None if item.trimap is None else read_matte(item.trimap)
-        return protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap)
+        scores = protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap)
+        return _Outcome(scores, note="" if trimap is None else _doubt(item.trimap, trimap))
     except Exception as error:
-        return f"{type(error).__name__}: {error}"
+        return _Outcome(failure=f"{type(error).__name__}: {error}")
 
 
-def _run(items: list[_Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, ImageScores | str]]:
+def _doubt(path: Path | None, trimap: np.ndarray) -> str:
+    """What a trimap holds besides its three values. As in the reference 128 alone is unknown, so it can be scored."""
+    if not np.isin(trimap, (BACKGROUND, UNKNOWN, FOREGROUND)).all():
+        from mattekit.trimap import validate  # imports torch
+
+        try:
+            validate(trimap)
+        except ValueError as error:
+            return f"{path}: {error}; 128 alone was unknown. trimap.validate(..., round=True) repairs what JPEG damaged"
+    return ""
+
+
+def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, _Outcome]]:
     """Score all items, in any order; a worker's death costs the image that it worked on and no other."""
     if workers == 1:
         for item in items:
@@ -248,17 +223,17 @@ def _run(items: list[_Item], protocol: Protocol, workers: int) -> Iterator[tuple
         suspects = yield from _run_pool(waiting, protocol, workers)
         for item in suspects:  # alone, the one that kills its worker shows itself
             if (yield from _run_pool(deque([item]), protocol, 1)):
-                yield item.name, "the process that evaluated it died"
+                yield item.name, _Outcome(failure="the process that evaluated it died")
 
 
 def _run_pool(
-    waiting: deque[_Item], protocol: Protocol, workers: int
-) -> Generator[tuple[str, ImageScores | str], None, list[_Item]]:
+    waiting: deque[Item], protocol: Protocol, workers: int
+) -> Generator[tuple[str, _Outcome], None, list[Item]]:
     """Score the items waiting until there are none left or a worker dies; return what was then being worked on."""
     # a fresh interpreter each: forked ones would inherit locks of threads that they do not have
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
-        running: dict[Future[ImageScores | str], _Item] = {}
-        suspects: list[_Item] = []
+        running: dict[Future[_Outcome], Item] = {}
+        suspects: list[Item] = []
         while not suspects and (waiting or running):
             while waiting and len(running) < 2 * workers:
                 item = waiting.popleft()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mattekit.metrics._inputs import Matte, Region, prepare
-from mattekit.metrics.connectivity_error import Empty
+from mattekit._checks import check_choice
+from mattekit.metrics._inputs import REGIONS, Matte, Region, prepare
+from mattekit.metrics.connectivity_error import EMPTY, Empty
 from mattekit.metrics.evaluate import Scores, score_all
 
 
@@ -13,7 +14,8 @@ from mattekit.metrics.evaluate import Scores, score_all
 class Protocol:
     """How a benchmark is evaluated. The first four fields act in :meth:`evaluate`; the others tell.
 
-    Of a protocol of your own only the regions need to be said.
+    Of a protocol of your own only the regions need to be said. An unknown region, none at all, or an unknown reading
+    of empty levels is a ValueError.
 
     Attributes:
         regions: What is reported, the headline first.
@@ -34,6 +36,13 @@ class Protocol:
     resizing: str = ""
     source: str = ""
     left_open: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.regions or isinstance(self.regions, str):
+            raise ValueError(f"regions must be a tuple of at least one of {', '.join(REGIONS)}, got {self.regions!r}")
+        for region in self.regions:
+            check_choice("each of regions", region, REGIONS)
+        check_choice("empty", self.empty, EMPTY)
 
     def evaluate(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> dict[Region, Scores]:
         """The five metrics in each region of the protocol.

@@ -1,0 +1,115 @@
+"""Which files of the folders belong together: by name, with everything that does not fit named at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mattekit._files import list_images
+
+
+class FolderError(ValueError):
+    """Folders that do not fit together.
+
+    Attributes:
+        problems: One line each: files that are missing, left over, unreadable, ambiguous or of the wrong size.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(problems))
+
+
+@dataclass(frozen=True)
+class Item:
+    """The files of one image."""
+
+    name: str
+    pred: Path
+    alpha: Path
+    trimap: Path | None
+
+
+def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> tuple[list[Item], list[str]]:
+    """Find what belongs together, with notes on what was left out, or name everything that does not fit."""
+    problems: list[str] = []
+    alphas = _list("ground truth", alpha_dir, problems)
+    preds = _list("prediction", pred_dir, problems)
+    trimaps = None if trimap_dir is None else _list("trimap", trimap_dir, problems)
+    if not (alphas and preds and trimaps != {}):
+        raise FolderError(problems)  # what follows would only repeat it for every file
+    preds, cutouts = _by_image(preds, alphas, problems)
+    for kind, folder, found in (("prediction", pred_dir, preds), ("trimap", trimap_dir, trimaps)):
+        if found is None:
+            continue
+        problems += [f"missing {kind}: none in {folder} for {alphas[name]}" for name in alphas if name not in found]
+        problems += [f"extra {kind}: {found[name]} has no ground truth" for name in found if name not in alphas]
+    sizes: dict[Path, tuple[int, int] | None] = {}
+    for path in [*alphas.values(), *preds.values(), *(trimaps or {}).values()]:
+        sizes[path] = _size(path, problems)
+    for kind, found in (("prediction", preds), ("trimap", trimaps or {})):
+        for name in found.keys() & alphas.keys():
+            size, wanted = sizes[found[name]], sizes[alphas[name]]
+            if size and wanted and size != wanted:
+                problems.append(f"wrong size: {kind} {found[name]} is {_by(size)}, {alphas[name]} is {_by(wanted)}")
+    if problems:
+        raise FolderError(sorted(problems))
+    items = [Item(name, preds[name], alphas[name], trimaps[name] if trimaps else None) for name in sorted(alphas)]
+    return items, [f"left out of {pred_dir}: {cutouts} cut-outs, NAME_cutout beside NAME_alpha"] if cutouts else []
+
+
+def _by_image(preds: dict[str, Path], alphas: dict[str, Path], problems: list[str]) -> tuple[dict[str, Path], int]:
+    """The predictions by ground truth, NAME_alpha being one of NAME, and the number of cut-outs left out.
+
+    These are the names that `mattekit predict` gives. A ground truth of just that name goes first.
+    """
+    found: dict[str, Path] = {}
+    cutouts = 0
+    for name, path in preds.items():
+        image = name
+        if name not in alphas:
+            if name.endswith("_cutout") and name.removesuffix("_cutout") + "_alpha" in preds:
+                cutouts += 1
+                continue
+            if name.removesuffix("_alpha") in alphas:
+                image = name.removesuffix("_alpha")
+        if image in found:
+            problems.append(f"ambiguous prediction: {found[image]} and {path} are both of {alphas[image]}")
+        found[image] = path
+    return found, cutouts
+
+
+def _list(kind: str, folder: Path, problems: list[str]) -> dict[str, Path]:
+    """The images of a folder by stem."""
+    found: dict[str, Path] = {}
+    if not folder.is_dir():
+        problems.append(f"no folder: {folder}, of {kind}s")
+        return found
+    for path in list_images(folder):
+        if path.stem in found:
+            problems.append(f"ambiguous {kind}: {found[path.stem]} and {path} have one name")
+        found[path.stem] = path
+    if not found:
+        problems.append(f"no images: {folder}, of {kind}s")
+    return found
+
+
+def _size(path: Path, problems: list[str]) -> tuple[int, int] | None:
+    """The size of an image that can be read; a PNG's checksums tell that without decoding it."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            if image.format == "PNG":
+                image.verify()
+            else:
+                image.load()
+    except Exception as error:  # Pillow's readers raise what they like, SyntaxError included
+        problems.append(f"unreadable: {path}: {error}")
+        return None
+    return size
+
+
+def _by(size: tuple[int, int]) -> str:
+    return "{}x{}".format(*size)

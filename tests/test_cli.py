@@ -309,7 +309,7 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
     assert f"there is no photo in {tmp_path / 'empty'}" in refused(tmp_path / "empty", "--weights", weights)
     clash = f"photos must have distinct names without suffix, got {photos / 'a.png'}, {tmp_path / 'a.jpg'}"
     assert clash in refused(photos, tmp_path / "a.jpg", "--weights", weights)
-    assert "No such file or directory: 'human-513'" in refused(photos, "--weights", "human-513")
+    assert "human-513 is neither a file nor one of composition-1k" in refused(photos, "--weights", "human-513")
     assert "is no checkpoint" in refused(photos, "--weights", photos / "a.png")
     assert "--max-short-side must be at least 32, got 8" in refused(photos, "--weights", weights, "--max-short-side", 8)
 

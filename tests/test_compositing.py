@@ -52,6 +52,7 @@ def test_exact_where_alpha_is_0_or_1(linear, case):
     alpha = alpha.round()
     expected = torch.where(alpha == 1, foreground, background)
     assert composite(foreground, background, alpha, linear=linear).equal(expected)
+    assert composite(foreground, background, alpha.requires_grad_(), linear=linear).equal(expected)
 
 
 @given(layers())
@@ -234,6 +235,7 @@ F, B, A = torch.rand(2, 3, 4, 4), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4)
         ((F[:1], torch.cat([B, B]), A), ValueError, "background must fit alpha, (2, 1, 4, 4), got (4, 3, 4, 4)"),
         ((F, (0.0, 1.0), A), ValueError, "background must be a colour, three numbers in [0, 1], got (0.0, 1.0)"),
         ((F, (0, 255, 0), A), ValueError, "background must be a colour, three numbers in [0, 1], got (0, 255, 0)"),
+        ((F, (0, 1.5, 0), A), ValueError, "background must be a colour, three numbers in [0, 1], got (0, 1.5, 0)"),
         ((F, "red", A), TypeError, "background must be a colour, three numbers in [0, 1], got str"),
         ((F, None, A), TypeError, "background must be a colour, three numbers in [0, 1], got NoneType"),
         ((F, 0.5, A), TypeError, "background must be a colour, three numbers in [0, 1], got float"),

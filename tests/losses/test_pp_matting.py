@@ -237,6 +237,7 @@ def test_the_detail_map_is_checked(case):
     ("field", "value", "error", "message"),
     [
         ("alpha", torch.rand(2, 1, 5, 7), ValueError, "output.alpha must have the shape of alpha, (2, 1, 5, 6)"),
+        ("alpha", torch.rand(2, 3, 5, 6), ValueError, "output.alpha must have shape (N, 1, H, W), got (2, 3, 5, 6)"),
         ("detail", torch.rand(2, 1, 5, 7), ValueError, "as detail has it"),
         ("detail", torch.ones(2, 1, 5, 6, dtype=torch.int64), TypeError, "detail must be floating-point"),
         ("semantic_logits", torch.rand(2, 2, 5, 6), ValueError, "semantic_logits must have shape (N, 3, H, W)"),
@@ -248,6 +249,10 @@ def test_the_output_is_checked(case, field, value, error, message):
         pp_matting_loss(output._replace(**{field: value}), alpha, trimap)
     with pytest.raises(TypeError, match="output must have alpha, detail and semantic_logits, got a Tensor"):
         pp_matting_loss(output.alpha, alpha, trimap)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(
+        ValueError, match=re.escape("alpha must have the shape of detail, (2, 1, 5, 6), got (1, 1, 5, 6)")
+    ):
+        detail_loss(output.detail, alpha[:1], trimap)
 
 
 @pytest.mark.parametrize("weights", [(1.0, 1.0), (1.0, 1.0, 1.0, 9.0)])

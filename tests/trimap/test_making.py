@@ -213,6 +213,7 @@ def test_options_are_checked(make, options, message):
         (X[:, :0], ValueError, "alpha must have at least one pixel, got shape (4, 0)"),
         (torch.zeros(1, 1, 0, 4), ValueError, "alpha must have at least one pixel, got shape (1, 1, 0, 4)"),
         (np.zeros((9, 8, 1)), ValueError, "got (9, 8, 1), which looks like (H, W, channels): pass one channel"),
+        (np.zeros((5, 8, 4)), ValueError, "got (5, 8, 4), which looks like (H, W, channels): pass one channel"),
         (np.zeros((9, 8, 3), np.uint8), ValueError, "got (9, 8, 3), which looks like (H, W, channels)"),
         (np.array([[0.0, 127.0, 255.0]]), ValueError, "alpha must lie in [0, 1], got 127 and 1 others outside"),
         (np.array([[0.0, -0.25, 1.0]]), ValueError, "alpha must lie in [0, 1], got -0.25 and 0 others outside"),
@@ -355,6 +356,10 @@ def test_widths_are_drawn_on_the_cpu_whatever_the_default_device():
     alpha = torch.zeros(1, 1, 4, 4)
     with torch.device("meta"):
         assert tm.random_from_alpha(alpha).device.type == "cpu"
+
+
+def test_a_batch_of_narrow_arrays_is_no_image_with_channels():
+    assert tm.from_alpha(np.zeros((4, 8, 3)), width=1).shape == (4, 8, 3)
 
 
 def test_no_images_are_no_trimaps():

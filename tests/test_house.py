@@ -13,12 +13,15 @@ SOURCE = Path(__file__).parent.parent / "src" / "mattekit"
 
 # Lower rooms never import higher ones, and rooms on one floor do not import each other.
 FLOORS = [
-    {"_checks", "_files", "_init"},
+    {"_checks", "_init"},
+    {"photos", "_files"},
+    {"foreground"},
     {"trimap", "compositing"},
     {"encoders", "blocks", "losses", "metrics"},
     {"checkpoints"},
     {"models"},
-    {"inference", "testing"},
+    {"inference", "evaluation", "data", "testing"},
+    {"training", "export"},
     {"_demo"},
     {"cli"},
     {"__main__"},

@@ -18,16 +18,31 @@ __all__ = [
     "checkpoints",
     "compositing",
     "encoders",
+    "evaluation",
     "inference",
     "losses",
     "metrics",
     "models",
+    "photos",
     "testing",
     "trimap",
 ]
 
 if TYPE_CHECKING:
-    from mattekit import blocks, checkpoints, compositing, encoders, inference, losses, metrics, models, testing, trimap
+    from mattekit import (
+        blocks,
+        checkpoints,
+        compositing,
+        encoders,
+        evaluation,
+        inference,
+        losses,
+        metrics,
+        models,
+        photos,
+        testing,
+        trimap,
+    )
 
 
 def __getattr__(name: str):

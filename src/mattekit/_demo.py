@@ -14,7 +14,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mattekit import trimap
-from mattekit._files import read_image, read_matte, write_cutout, write_image
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
 from mattekit.compositing import composite
 from mattekit.encoders import HRNet
@@ -22,6 +21,8 @@ from mattekit.inference import predict
 from mattekit.losses import pp_matting_loss
 from mattekit.metrics import sad
 from mattekit.models import PPMatting
+from mattekit.photos import read_image, read_matte, write_image
+from mattekit.photos.writing import write_cutout
 
 _CROP, _BATCH, _STEPS, _SECONDS = 192, 4, 320, 180
 _LEARNING_RATE = 2e-3

@@ -3,24 +3,24 @@
 import os
 from dataclasses import fields
 
-from mattekit.metrics import PROTOCOLS, Protocol
+from mattekit.evaluation import PROTOCOLS, BenchmarkProtocol
 
 MARK = 77  # the value of a prediction's first pixel that makes trouble
 
 
-class Raising(Protocol):
+class Raising(BenchmarkProtocol):
     def evaluate(self, pred, alpha, trimap=None):
         if pred[0, 0] == MARK:
             raise MemoryError("no room")
         return super().evaluate(pred, alpha, trimap)
 
 
-class Dying(Protocol):
+class Dying(BenchmarkProtocol):
     def evaluate(self, pred, alpha, trimap=None):
         if pred[0, 0] == MARK:
             os._exit(1)  # as a segmentation fault or the kernel's memory killer would
         return super().evaluate(pred, alpha, trimap)
 
 
-def like(cls, name: str) -> Protocol:
-    return cls(**{field.name: getattr(PROTOCOLS[name], field.name) for field in fields(Protocol)})
+def like(cls, name: str) -> BenchmarkProtocol:
+    return cls(**{field.name: getattr(PROTOCOLS[name], field.name) for field in fields(BenchmarkProtocol)})

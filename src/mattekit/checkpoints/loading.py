@@ -11,10 +11,10 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from mattekit import __version__
-from mattekit._files import write_atomically
 from mattekit.checkpoints.names import Kind
 from mattekit.checkpoints.published import download, published
 from mattekit.checkpoints.reading import Checkpoint, read_checkpoint
+from mattekit.photos import write_atomically
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,11 @@
 """From a photo of any size to its matte."""
 
-from collections.abc import Sequence
-
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mattekit._checks import outside_unit
+from mattekit.photos import limit_short_side, resize, to_multiple_of
 
 _MULTIPLE = 32
 
@@ -57,7 +55,7 @@ def predict(model: nn.Module, image: np.ndarray | Tensor, *, max_short_side: int
         max_short_side = getattr(unwrapped, "max_short_side", None)
     elif max_short_side < _MULTIPLE:
         raise ValueError(f"max_short_side must be at least {_MULTIPLE}, got {max_short_side}")
-    batch = _to_batch(_shrink(pixels, max_short_side))
+    batch = _to_batch(to_multiple_of(limit_short_side(pixels, max_short_side), _MULTIPLE))
     parameter = next(model.parameters(), None)
     if parameter is not None:
         batch = batch.to(parameter.device, parameter.dtype)
@@ -69,7 +67,7 @@ def predict(model: nn.Module, image: np.ndarray | Tensor, *, max_short_side: int
         for module, training in modes:
             module.training = training
     _check_finite(output)
-    return _resize(output.alpha[0, 0].float().cpu().numpy(), pixels.shape[:2]).clip(0, 1)
+    return resize(output.alpha[0, 0].float().cpu().numpy(), pixels.shape[:2]).clip(0, 1)
 
 
 def _to_pixels(image: object) -> np.ndarray:
@@ -110,19 +108,6 @@ def _check_finite(output: object) -> None:
                 f"the model's {name} must be finite, got {bad} of {x.numel()} values that are not: are its weights "
                 "damaged, or did activations pass the largest float16, 65504? Then take bfloat16 or float32"
             )
-
-
-def _shrink(pixels: np.ndarray, max_short_side: int | None) -> np.ndarray:
-    """Limit the short side, then bring both sides down to multiples of 32 (and up to 32, from below)."""
-    short = min(pixels.shape[:2])
-    if max_short_side is not None and short > max_short_side:
-        pixels = _resize(pixels, [round(side * max_short_side / short) for side in pixels.shape[:2]])
-    return _resize(pixels, [max(side - side % _MULTIPLE, _MULTIPLE) for side in pixels.shape[:2]])
-
-
-def _resize(pixels: np.ndarray, size: Sequence[int]) -> np.ndarray:
-    height, width = size
-    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _to_batch(pixels: np.ndarray) -> Tensor:

@@ -1,7 +1,7 @@
 """Matting metrics whose numbers can be published: SAD, MSE, MAD, Grad and Conn as the MATLAB evaluation code has them.
 
-One function a metric, :func:`evaluate` for all of them at once, :data:`PROTOCOLS` for what the common benchmarks count,
-:func:`evaluate_folders` for mattes on disk, and an accumulating class over each metric for loops over a data set.
+One function a metric, :func:`evaluate` for all of them at once, and an accumulating class over each metric for loops
+over a data set. `mattekit.evaluation` scores folders of files, and knows what the common benchmarks count.
 
 Importing the package imports neither torch nor torchmetrics: the functions find torch where a tensor is passed, and the
 classes bring torchmetrics with them.
@@ -14,14 +14,11 @@ classes bring torchmetrics with them.
 
 from typing import TYPE_CHECKING
 
-from mattekit.metrics._matching import FolderError
 from mattekit.metrics.connectivity_error import connectivity_error
 from mattekit.metrics.evaluate import Scores, evaluate
-from mattekit.metrics.folders import FolderScores, evaluate_folders
 from mattekit.metrics.gradient_error import gradient_error
 from mattekit.metrics.mad import mad
 from mattekit.metrics.mse import mse
-from mattekit.metrics.protocols import PROTOCOLS, Protocol
 from mattekit.metrics.sad import sad
 
 if TYPE_CHECKING:
@@ -30,17 +27,12 @@ if TYPE_CHECKING:
 __all__ = [
     "MAD",
     "MSE",
-    "PROTOCOLS",
     "SAD",
     "ConnectivityError",
-    "FolderError",
-    "FolderScores",
     "GradientError",
-    "Protocol",
     "Scores",
     "connectivity_error",
     "evaluate",
-    "evaluate_folders",
     "gradient_error",
     "mad",
     "mse",

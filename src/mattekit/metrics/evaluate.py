@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mattekit._checks import check_choice
-from mattekit.metrics._inputs import Batch, Matte, Region, prepare
+from mattekit.metrics._inputs import Matte, Region, prepare
 from mattekit.metrics.connectivity_error import EMPTY, Empty, score_connectivity
 from mattekit.metrics.gradient_error import score_gradient
 from mattekit.metrics.mad import score_mad
@@ -38,6 +38,7 @@ def evaluate(
     *,
     region: Region | None = None,
     apply_trimap: bool = False,
+    eight_bit: bool = False,
     empty: Empty = "exclude",
     raw: bool = False,
 ) -> Scores:
@@ -51,6 +52,7 @@ def evaluate(
             ``"whole"``. None means unknown with a trimap and whole without.
         apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
             is not written to.
+        eight_bit: Round both mattes to 8 bits first, as mattes that were written to files are.
         empty: What Conn makes of a level that no pixel reaches; see
             :func:`~mattekit.metrics.connectivity_error`.
         raw: Return the plain sums of SAD, Grad and Conn instead of thousands.
@@ -73,12 +75,7 @@ def evaluate(
         (0.05, 0.25, 0.05)
     """
     check_choice("empty", empty, EMPTY)
-    batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap)
-    return score_all(batch, empty=empty, raw=raw)
-
-
-def score_all(batch: Batch, *, empty: Empty, raw: bool) -> Scores:
-    """The five metrics of a prepared batch."""
+    batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, eight_bit=eight_bit)
     return Scores(
         sad=score_sad(batch, raw=raw),
         mse=score_mse(batch),

@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from mattekit import __version__, checkpoints, cli, inference
-from mattekit._files import read_image, read_matte, write_image
-from mattekit.metrics import PROTOCOLS, FolderScores, evaluate
+from mattekit.evaluation import PROTOCOLS, FolderScores
+from mattekit.metrics import evaluate
 from mattekit.models import pp_matting
+from mattekit.photos import read_image, read_matte, write_image
 
 
 @pytest.fixture

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from mattekit._checks import check_choice
-from mattekit.metrics._inputs import REGIONS, Matte, Region, prepare
 from mattekit.metrics.connectivity_error import EMPTY, Empty
-from mattekit.metrics.evaluate import Scores, score_all
+from mattekit.metrics.evaluate import Matte, Region, Scores, evaluate
+
+REGIONS: tuple[Region, ...] = get_args(Region)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Protocol:
+class BenchmarkProtocol:
     """How a benchmark is evaluated. The first four fields act in :meth:`evaluate`; the others tell.
 
     Of a protocol of your own only the regions need to be said. An unknown region, none at all, or an unknown reading
@@ -69,13 +71,9 @@ class Protocol:
             >>> scores["whole"].mse
             0.25
         """
-        scores = {}
-        for region in self.regions_with(trimap=trimap is not None):
-            batch = prepare(
-                pred, alpha, trimap, region=region, apply_trimap=self.apply_trimap, eight_bit=self.eight_bit
-            )
-            scores[region] = score_all(batch, empty=self.empty, raw=False)
-        return scores
+        options = {"apply_trimap": self.apply_trimap, "eight_bit": self.eight_bit, "empty": self.empty}
+        regions = self.regions_with(trimap=trimap is not None)
+        return {region: evaluate(pred, alpha, trimap, region=region, **options) for region in regions}
 
     def regions_with(self, *, trimap: bool) -> tuple[Region, ...]:
         """The regions that can be evaluated with or without a trimap; ValueError if there are none."""
@@ -94,8 +92,8 @@ _AIM_LEFT_OPEN = (
     "and 1 where the trimap is sure, which changes nothing there but for Grad and Conn, which they do not report there."
 )
 
-PROTOCOLS: dict[str, Protocol] = {
-    "composition-1k": Protocol(
+PROTOCOLS: dict[str, BenchmarkProtocol] = {
+    "composition-1k": BenchmarkProtocol(
         regions=("unknown",),
         apply_trimap=True,
         eight_bit=True,
@@ -109,7 +107,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "whether they count the unknown region or the whole image."
         ),
     ),
-    "distinctions-646": Protocol(
+    "distinctions-646": BenchmarkProtocol(
         regions=("unknown", "whole"),
         apply_trimap=False,
         eight_bit=True,
@@ -122,7 +120,7 @@ PROTOCOLS: dict[str, Protocol] = {
             "different papers compare only if they used the same trimaps."
         ),
     ),
-    "aim-500": Protocol(
+    "aim-500": BenchmarkProtocol(
         regions=("whole", "unknown", "foreground", "background"),
         apply_trimap=False,
         eight_bit=False,
@@ -132,7 +130,7 @@ PROTOCOLS: dict[str, Protocol] = {
         source="Li et al., Deep Automatic Natural Image Matting, IJCAI 2021; core/evaluate.py of JizhiziLi/AIM",
         left_open=_AIM_LEFT_OPEN,
     ),
-    "p3m-500": Protocol(
+    "p3m-500": BenchmarkProtocol(
         regions=("whole", "unknown", "foreground", "background"),
         apply_trimap=False,
         eight_bit=False,
@@ -142,7 +140,7 @@ PROTOCOLS: dict[str, Protocol] = {
         source="Li et al., Privacy-Preserving Portrait Matting, ACM MM 2021; evaluation code of the AIM family",
         left_open=_AIM_LEFT_OPEN,
     ),
-    "am-2k": Protocol(
+    "am-2k": BenchmarkProtocol(
         regions=("whole", "unknown", "foreground", "background"),
         apply_trimap=False,
         eight_bit=False,
@@ -152,7 +150,7 @@ PROTOCOLS: dict[str, Protocol] = {
         source="Li et al., Bridging Composite and Real, IJCV 2022; core/evaluate.py of JizhiziLi/GFM",
         left_open=_AIM_LEFT_OPEN,
     ),
-    "ppm-aim-195": Protocol(
+    "ppm-aim-195": BenchmarkProtocol(
         regions=("whole",),
         apply_trimap=False,
         eight_bit=True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mattekit._files import list_images
+from mattekit.photos import list_images
 
 
 class FolderError(ValueError):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mattekit.metrics import PROTOCOLS, FolderError, FolderScores, Protocol, Scores, evaluate, evaluate_folders
+from mattekit.evaluation import PROTOCOLS, BenchmarkProtocol, FolderError, FolderScores, evaluate_folders
+from mattekit.metrics import Scores, evaluate
 from oracles import faulty_protocols
 
 NAMES = ["ant", "bee", "cat", "dog", "elk", "fox", "gnu"]
@@ -62,7 +63,7 @@ def test_protocol_by_name(folders):
     assert run(path, protocol="aim-500") == run(path, protocol=PROTOCOLS["aim-500"])
     with pytest.raises(ValueError, match=r"protocol must be one of 'composition-1k', .*, got 'aim'"):
         run(path, protocol="aim")
-    with pytest.raises(TypeError, match="protocol must be a Protocol, a name in PROTOCOLS or None, got dict"):
+    with pytest.raises(TypeError, match="protocol must be a BenchmarkProtocol, a name in PROTOCOLS or None, got dict"):
         run(path, protocol={"regions": ("whole",)})
 
 
@@ -94,7 +95,7 @@ def test_damaged_trimaps_are_scored_and_noted(folders, workers):
 def test_in_this_process_and_without_a_word_unless_asked(folders, capsys):
     path, _ = folders
 
-    class Unpicklable(Protocol):
+    class Unpicklable(BenchmarkProtocol):
         """Known here only."""
 
     assert run(path, protocol=Unpicklable(regions=("unknown",))).failures == {}

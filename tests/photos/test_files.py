@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mattekit._files import (
-    demand_apart,
-    demand_writable,
-    expand_folders,
-    list_images,
-    read_image,
-    read_matte,
-    write_atomically,
-    write_image,
-)
+from mattekit.photos import list_images, read_image, read_matte, write_atomically, write_image
+from mattekit.photos.atomic import check_apart, check_writable
+from mattekit.photos.folders import expand_folders
 
 
 def photo(height=6, width=9):
@@ -124,23 +117,23 @@ def test_outputs_are_kept_apart_from_inputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.png").touch()
     (tmp_path / "hard.png").hardlink_to(tmp_path / "a.png")
-    demand_apart([tmp_path / "b.png"], [tmp_path / "a.png"])
+    check_apart([tmp_path / "b.png"], [tmp_path / "a.png"])
     for output in ("a.png", "./a.png", "hard.png"):
         with pytest.raises(ValueError, match=r"must not be written, for .*a\.png is read"):
-            demand_apart([Path(output)], [tmp_path / "a.png"])
+            check_apart([Path(output)], [tmp_path / "a.png"])
     with pytest.raises(ValueError, match="must not be written"):  # neither is there
-        demand_apart([Path("b.png")], [tmp_path / "b.png"])
+        check_apart([Path("b.png")], [tmp_path / "b.png"])
 
 
 def test_what_cannot_be_written_shows_beforehand(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    demand_writable(tmp_path / "file")
-    demand_writable(tmp_path / "new" / "newer" / "a.png")
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "new" / "newer" / "a.png")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(IsADirectoryError, match=re.escape(str(tmp_path))):
-        demand_writable(tmp_path)
+        check_writable(tmp_path)
     with pytest.raises(NotADirectoryError, match=re.escape(str(tmp_path / "file"))):
-        demand_writable(tmp_path / "file" / "new" / "a.png")
+        check_writable(tmp_path / "file" / "new" / "a.png")
     monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
     with pytest.raises(PermissionError, match=re.escape(str(tmp_path))):
-        demand_writable(tmp_path / "new" / "a.png")
+        check_writable(tmp_path / "new" / "a.png")

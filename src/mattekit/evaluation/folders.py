@@ -19,11 +19,10 @@ from statistics import fmean, median
 import numpy as np
 
 from mattekit._checks import check_choice
-from mattekit._files import read_matte, write_atomically
-from mattekit.metrics._inputs import BACKGROUND, FOREGROUND, UNKNOWN, Region
-from mattekit.metrics._matching import Item, match
-from mattekit.metrics.evaluate import Scores
-from mattekit.metrics.protocols import PROTOCOLS, Protocol
+from mattekit.evaluation.matching import Item, match
+from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
+from mattekit.metrics.evaluate import Region, Scores
+from mattekit.photos import read_matte, write_atomically
 
 PathLike = str | os.PathLike[str]
 ImageScores = dict[Region, Scores]
@@ -111,7 +110,7 @@ def evaluate_folders(
     alpha_dir: PathLike,
     trimap_dir: PathLike | None = None,
     *,
-    protocol: Protocol | str | None = None,
+    protocol: BenchmarkProtocol | str | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> FolderScores:
@@ -125,8 +124,8 @@ def evaluate_folders(
             truth NAME_alpha, and NAME_cutout beside it is left out, which is noted.
         trimap_dir: Folder of trimaps, if any. One that holds other values than 0, 128 and 255 is noted, and fails only
             where the protocol asks for its known regions.
-        protocol: What counts: a name in :data:`~mattekit.metrics.PROTOCOLS`, or a protocol of your own; None means the
-            unknown region where trimaps are given, else the whole image.
+        protocol: What counts: a name in :data:`~mattekit.evaluation.PROTOCOLS`, or a protocol of your own; None means
+            the unknown region where trimaps are given, else the whole image.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
             therefore guard what it does with ``if __name__ == "__main__"``.
         progress: Show a progress bar on stderr.
@@ -138,7 +137,7 @@ def evaluate_folders(
     Raises:
         FolderError: If anything is missing, left over, unreadable, ambiguous or of the wrong size: everything is named,
             and nothing has been computed.
-        TypeError: If the protocol is neither a `Protocol` nor a name.
+        TypeError: If the protocol is neither a `BenchmarkProtocol` nor a name.
         ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, or if there are less than
             one worker.
 
@@ -176,14 +175,16 @@ def evaluate_folders(
     )
 
 
-def _protocol(protocol: Protocol | str | None, *, trimaps: bool) -> Protocol:
+def _protocol(protocol: BenchmarkProtocol | str | None, *, trimaps: bool) -> BenchmarkProtocol:
     if protocol is None:
-        return Protocol(regions=("unknown" if trimaps else "whole",))
+        return BenchmarkProtocol(regions=("unknown" if trimaps else "whole",))
     if isinstance(protocol, str):
         check_choice("protocol", protocol, PROTOCOLS)
         return PROTOCOLS[protocol]
-    if not isinstance(protocol, Protocol):
-        raise TypeError(f"protocol must be a Protocol, a name in PROTOCOLS or None, got {type(protocol).__name__}")
+    if not isinstance(protocol, BenchmarkProtocol):
+        raise TypeError(
+            f"protocol must be a BenchmarkProtocol, a name in PROTOCOLS or None, got {type(protocol).__name__}"
+        )
     return protocol
 
 
@@ -191,7 +192,7 @@ def _plain(scores: Scores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
 
 
-def _score(item: Item, protocol: Protocol) -> _Outcome:
+def _score(item: Item, protocol: BenchmarkProtocol) -> _Outcome:
     try:
         trimap = None if item.trimap is None else read_matte(item.trimap)
         scores = protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap)
@@ -202,7 +203,7 @@ def _score(item: Item, protocol: Protocol) -> _Outcome:
 
 def _doubt(path: Path | None, trimap: np.ndarray) -> str:
     """What a trimap holds besides its three values. As in the reference 128 alone is unknown, so it can be scored."""
-    if not np.isin(trimap, (BACKGROUND, UNKNOWN, FOREGROUND)).all():
+    if not np.isin(trimap, (0, 128, 255)).all():
         from mattekit.trimap import validate  # imports torch
 
         try:
@@ -212,7 +213,7 @@ def _doubt(path: Path | None, trimap: np.ndarray) -> str:
     return ""
 
 
-def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[str, _Outcome]]:
+def _run(items: list[Item], protocol: BenchmarkProtocol, workers: int) -> Iterator[tuple[str, _Outcome]]:
     """Score all items, in any order; a worker's death costs the image that it worked on and no other."""
     if workers == 1:
         for item in items:
@@ -227,7 +228,7 @@ def _run(items: list[Item], protocol: Protocol, workers: int) -> Iterator[tuple[
 
 
 def _run_pool(
-    waiting: deque[Item], protocol: Protocol, workers: int
+    waiting: deque[Item], protocol: BenchmarkProtocol, workers: int
 ) -> Generator[tuple[str, _Outcome], None, list[Item]]:
     """Score the items waiting until there are none left or a worker dies; return what was then being worked on."""
     # a fresh interpreter each: forked ones would inherit locks of threads that they do not have

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from mattekit import trimap as tm
-from mattekit.metrics import PROTOCOLS, Protocol, evaluate
+from mattekit.evaluation import PROTOCOLS, BenchmarkProtocol
+from mattekit.metrics import evaluate
 from oracles import golden
 
 NAMES = ["aim-500", "am-2k", "composition-1k", "distinctions-646", "p3m-500", "ppm-aim-195"]
@@ -75,13 +76,13 @@ def test_without_a_trimap_the_whole_image_is_left():
 
 def test_a_protocol_of_ones_own():
     pred, alpha, trimap = photo()
-    assert Protocol(regions=("whole",)).evaluate(pred, alpha) == {"whole": evaluate(pred, alpha)}
-    known = Protocol(regions=("unknown", "foreground"))
+    assert BenchmarkProtocol(regions=("whole",)).evaluate(pred, alpha) == {"whole": evaluate(pred, alpha)}
+    known = BenchmarkProtocol(regions=("unknown", "foreground"))
     assert known.evaluate(pred, alpha, trimap)["unknown"] == evaluate(pred, alpha, trimap)
     with pytest.raises(ValueError, match=r"^this protocol needs a trimap, got None: it counts unknown and foreground$"):
         known.evaluate(pred, alpha)
     with pytest.raises(ValueError, match=r"^this protocol needs a trimap"):
-        Protocol(regions=("whole",), apply_trimap=True).evaluate(pred, alpha)
+        BenchmarkProtocol(regions=("whole",), apply_trimap=True).evaluate(pred, alpha)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_a_protocol_of_ones_own():
 )
 def test_a_protocol_is_checked_when_it_is_made(fields, message):
     with pytest.raises(ValueError, match=message):
-        Protocol(**fields)
+        BenchmarkProtocol(**fields)
 
 
 def test_range_is_checked_before_rounding():

@@ -1,0 +1,44 @@
+"""Which files of a folder are images."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def list_images(folder: str | os.PathLike[str]) -> list[Path]:
+    """The image files directly in a folder, sorted by name; hidden files are left out.
+
+    Args:
+        folder: The folder. Its sub-folders are not looked into.
+
+    Returns:
+        The paths of all files whose suffix is that of an image, in upper or lower case.
+
+    Raises:
+        OSError: If there is no such folder.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name in ("b.png", "a.JPG", "notes.txt"):
+        ...     (folder / name).touch()
+        >>> [path.name for path in list_images(folder)]
+        ['a.JPG', 'b.png']
+    """
+    return sorted(path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+
+
+def count_others(folder: str | os.PathLike[str]) -> int:
+    """How many entries of a folder `list_images` leaves out, hidden ones aside: sub-folders and other files."""
+    return len(_visible(folder)) - len(list_images(folder))
+
+
+def expand_folders(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """Replace each folder by the images in it and keep files as they are, existing or not."""
+    return [found for path in map(Path, paths) for found in (list_images(path) if path.is_dir() else [path])]
+
+
+def _visible(folder: str | os.PathLike[str]) -> list[Path]:
+    return [path for path in Path(folder).iterdir() if not path.name.startswith(".")]

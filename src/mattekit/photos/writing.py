@@ -1,0 +1,66 @@
+"""Photos, mattes and cut-outs to files."""
+
+import io
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from mattekit.photos.atomic import write_atomically
+
+
+def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
+    """Write a photo, matte or cut-out in the format of the suffix, whole or not at all.
+
+    Args:
+        path: The file, with the suffix of a format that Pillow writes. Its folder is made if it is not there.
+        pixels: (H, W) grey, (H, W, 3) RGB or (H, W, 4) RGBA, uint8; or uint16, for .png and .tif.
+
+    Raises:
+        OSError: If the file cannot be written, or its format cannot hold such pixels.
+        TypeError: If ``pixels`` has another dtype.
+        ValueError: If the suffix is that of no image format.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "grey.png"
+        >>> write_image(path, np.full((4, 6), 40000, np.uint16))
+    """
+    suffix = Path(path).suffix.lower()
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"pixels must be uint8 or uint16, got {pixels.dtype}")
+    if suffix not in Image.registered_extensions():
+        raise ValueError(f"the suffix must be that of an image format, got {os.fspath(path)!r}")
+    data = _encode_deep(suffix, pixels) if pixels.dtype == np.uint16 else _encode(suffix, pixels)
+    write_atomically(path, lambda file: file.write(data))
+
+
+def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, alpha: np.ndarray) -> None:
+    """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, the photo with it."""
+    matte = np.rint(alpha * 255).astype(np.uint8)
+    matte_path, cutout_path = cutout_paths(folder, name)
+    write_image(matte_path, matte)
+    write_image(cutout_path, np.dstack([photo, matte]))
+
+
+def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
+    """The two files that `write_cutout` writes."""
+    return Path(folder) / f"{name}_alpha.png", Path(folder) / f"{name}_cutout.png"
+
+
+def _encode(suffix: str, pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format=Image.registered_extensions()[suffix])
+    return buffer.getvalue()
+
+
+def _encode_deep(suffix: str, pixels: np.ndarray) -> bytes:
+    """OpenCV's encoding, for 16 bits, of which Pillow writes grey alone."""
+    if suffix not in (".png", ".tif", ".tiff"):
+        raise OSError(f"16 bits a channel need .png or .tif, got {suffix}")
+    ok, data = cv2.imencode(suffix, pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
+    if not ok:
+        raise OSError(f"cannot encode {pixels.shape} pixels of 16 bits as {suffix}")
+    return data.tobytes()

@@ -1,0 +1,50 @@
+"""Data for training and validation: where samples come from, how they are changed, how they reach the network.
+
+A **source** gives samples by index: `PairFolder`, `CompositeFolders`, `SyntheticMattes`, a `Mix` of them, or anything
+with ``len(source)`` and ``source(index, rng)``. A **transform** changes a `Sample`: geometry moves all of its fields
+together, colour touches its pictures only. A `Loader` takes both and yields a `Batch` after the other.
+"""
+
+from mattekit.data.batch import Batch, Position, collate
+from mattekit.data.camera import RandomBlur, RandomDownscale, RandomJpeg, RandomNoise
+from mattekit.data.colour import RandomDistort
+from mattekit.data.composites import CompositeFolders, compose
+from mattekit.data.geometry import Pad, RandomAffine, RandomCrop, RandomFlip, Resize
+from mattekit.data.loader import Loader, SampleError, epoch_order, sample_generator
+from mattekit.data.pairs import PairFolder
+from mattekit.data.sample import Sample
+from mattekit.data.sources import DataError, Mix, Source
+from mattekit.data.synthetic import SyntheticMattes
+from mattekit.data.transforms import Compose, RandomApply, Transform, paper_transform
+
+__all__ = [
+    "Batch",
+    "Compose",
+    "CompositeFolders",
+    "DataError",
+    "Loader",
+    "Mix",
+    "Pad",
+    "PairFolder",
+    "Position",
+    "RandomAffine",
+    "RandomApply",
+    "RandomBlur",
+    "RandomCrop",
+    "RandomDistort",
+    "RandomDownscale",
+    "RandomFlip",
+    "RandomJpeg",
+    "RandomNoise",
+    "Resize",
+    "Sample",
+    "SampleError",
+    "Source",
+    "SyntheticMattes",
+    "Transform",
+    "collate",
+    "compose",
+    "epoch_order",
+    "paper_transform",
+    "sample_generator",
+]

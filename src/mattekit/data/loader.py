@@ -1,0 +1,232 @@
+"""From a source to batches: the same ones on any number of workers and processes, before and after a resume."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mattekit import trimap
+from mattekit._checks import check_nonnegative, check_number, check_positive
+from mattekit.data.batch import START, Batch, Position, collate
+from mattekit.data.sample import Sample
+from mattekit.data.sources import Source
+from mattekit.data.transforms import Transform
+
+
+class SampleError(RuntimeError):
+    """A sample that could not be made. The message names it and says why."""
+
+
+def sample_generator(seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The random generator of one sample of one epoch, which depends on nothing else.
+
+    Args:
+        seed: The run's seed.
+        epoch: The epoch, from 0 on.
+        index: The sample's index in its source.
+
+    Returns:
+        A new generator.
+
+    Example:
+        >>> sample_generator(0, 3, 14).integers(1000) == sample_generator(0, 3, 14).integers(1000)
+        np.True_
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch, index)))
+
+
+def epoch_order(seed: int, epoch: int, length: int) -> np.ndarray:
+    """The order in which an epoch takes the samples of a source.
+
+    Args:
+        seed: The run's seed.
+        epoch: The epoch, from 0 on.
+        length: Samples of the source.
+
+    Returns:
+        Their indices, shuffled.
+
+    Example:
+        >>> sorted(epoch_order(0, 1, 5).tolist())
+        [0, 1, 2, 3, 4]
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(length)
+
+
+class Loader:
+    """Batches of a source, endless or for some epochs.
+
+    A sample depends on the seed, the epoch and its index alone: it is the same on any number of workers and processes.
+    Each batch says where the next one starts; a loader that starts there goes on as if nothing had been.
+
+    Args:
+        source: Where the samples come from.
+        transform: What is done to each; it must end with one size. None leaves them as they are.
+        batch_size: Samples of a batch over all processes together.
+        seed: Everything random follows from it.
+        shuffle: Take each epoch in an order of its own instead of the source's.
+        epochs: After this many epochs it ends, with a smaller batch if need be. None never ends, and a batch may
+            take its last samples from the next epoch.
+        start: Where to begin, such as the ``position`` of the last batch before a break.
+        workers: Processes that make batches ahead; 0 makes them when they are asked for.
+        rank: Which of the processes this is: it gets its share of each batch.
+        world_size: How many processes there are.
+        kernels: Samples that have no trimap get one by `mattekit.trimap.random_from_alpha` with these. The default is
+            what PP-Matting was trained with.
+        skip_errors: Leave samples out that cannot be read, and list them in the batch's ``skipped``.
+
+    Raises:
+        ValueError: If a number is out of range, the batch cannot be shared out evenly, or the source is empty.
+
+    Example:
+        >>> from mattekit.data import Resize, SyntheticMattes
+        >>> loader = Loader(SyntheticMattes(seed=0, length=6), Resize(64), batch_size=4)
+        >>> batches = iter(loader)
+        >>> first, second = next(batches), next(batches)
+        >>> first.image.shape, first.position, second.position
+        (torch.Size([4, 3, 64, 64]), Position(epoch=0, index=4), Position(epoch=1, index=2))
+        >>> resumed = Loader(SyntheticMattes(seed=0, length=6), Resize(64), batch_size=4, start=first.position)
+        >>> torch.equal(next(iter(resumed)).image, second.image)
+        True
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        transform: Transform | None = None,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        epochs: int | None = None,
+        start: Position = START,
+        workers: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        kernels: trimap.RandomKernels = trimap.PADDLESEG,
+        skip_errors: bool = False,
+    ) -> None:
+        for name, value in (("batch_size", batch_size), ("world_size", world_size)):
+            check_number(name, value, int)
+            check_positive(name, value)
+        for name, value in (("seed", seed), ("workers", workers), ("rank", rank)):
+            check_number(name, value, int)
+            check_nonnegative(name, value)
+        if batch_size % world_size:
+            raise ValueError(f"batch_size must be a multiple of world_size, got {batch_size} and {world_size}")
+        if rank >= world_size:
+            raise ValueError(f"rank must be below world_size, got {rank} and {world_size}")
+        if len(source) == 0:
+            raise ValueError("source must have at least one sample, got none")
+        if start.epoch < 0 or not 0 <= start.index < len(source):
+            raise ValueError(f"start must lie within an epoch of {len(source)} samples, got {start}")
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epochs = epochs
+        self.start = start
+        self.workers = workers
+        self.rank = rank
+        self.world_size = world_size
+        self._maker = _BatchMaker(source, transform, seed, kernels, skip_errors)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Batches from ``start`` on; each iterator begins there anew."""
+        return iter(
+            DataLoader(
+                self._maker,
+                batch_size=None,  # an item is a whole batch, so that a worker does all of it
+                sampler=self._plans(),  # pyright: ignore[reportArgumentType]: any iterable will do
+                num_workers=self.workers,
+                collate_fn=_as_it_is,
+                pin_memory=torch.cuda.is_available(),
+                worker_init_fn=_one_thread,
+                generator=torch.Generator(),  # or it would draw from the global one, and resuming would show
+            )
+        )
+
+    def _plans(self) -> Iterator["_Plan"]:
+        """For each batch, which samples of which epoch are this process's, and where the next batch starts."""
+        length = len(self._maker.source)
+        epoch, index = self.start.epoch, self.start.index
+        share = self.batch_size // self.world_size
+        order = self._order(epoch)
+        batch: list[tuple[int, int]] = []
+        while self.epochs is None or epoch < self.epochs:
+            taken = min(self.batch_size - len(batch), length - index)
+            batch += [(epoch, int(chosen)) for chosen in order[index : index + taken]]
+            index += taken
+            if index == length:
+                epoch, index = epoch + 1, 0
+                order = self._order(epoch)
+            if len(batch) == self.batch_size or epoch == self.epochs:
+                mine = batch[self.rank * share : (self.rank + 1) * share]
+                if mine:
+                    yield _Plan(tuple(mine), Position(epoch, index))
+                batch = []
+
+    def _order(self, epoch: int) -> np.ndarray:
+        length = len(self._maker.source)
+        return epoch_order(self.seed, epoch, length) if self.shuffle else np.arange(length)
+
+
+class _Plan(NamedTuple):
+    keys: tuple[tuple[int, int], ...]  # epoch and index of each sample
+    position: Position
+
+
+class _BatchMaker(Dataset[Batch]):
+    """Makes the samples of a plan, in a worker or not."""
+
+    def __init__(
+        self, source: Source, transform: Transform | None, seed: int, kernels: trimap.RandomKernels, skip_errors: bool
+    ) -> None:
+        self.source = source
+        self.transform = transform
+        self.seed = seed
+        self.kernels = kernels
+        self.skip_errors = skip_errors
+
+    def __getitem__(self, plan: _Plan) -> Batch:
+        samples, skipped = [], []
+        for key in plan.keys:
+            try:
+                samples.append(self._sample(*key))
+            except SampleError as error:
+                if not self.skip_errors:
+                    raise
+                skipped.append(str(error))
+        return collate(samples, position=plan.position, skipped=skipped)
+
+    def _sample(self, epoch: int, index: int) -> Sample:
+        rng = sample_generator(self.seed, epoch, index)
+        name = ""
+        try:
+            sample = self.source(index, rng)
+            name = f" ({sample.name})"
+            if self.transform is not None:
+                sample = self.transform.apply(sample, self.transform.draw(sample, rng))
+            return _with_trimap(sample, self.kernels, rng)
+        except Exception as error:
+            message = f"sample {index}{name} of epoch {epoch}: {type(error).__name__}: {error}"
+            raise SampleError(message) from error
+
+
+def _with_trimap(sample: Sample, kernels: trimap.RandomKernels, rng: np.random.Generator) -> Sample:
+    if sample.trimap is not None:
+        return sample
+    return replace(sample, trimap=trimap.random_from_alpha(sample.alpha, kernels=kernels, generator=rng))
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _one_thread(worker: int) -> None:
+    """Let the workers be the parallelism."""
+    import cv2
+
+    cv2.setNumThreads(1)

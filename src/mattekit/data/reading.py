@@ -1,0 +1,65 @@
+"""The files of a sample, as arrays."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from mattekit.photos import list_images, read_image, read_matte
+from mattekit.trimap import validate
+
+read_picture = read_image
+
+
+def read_alpha(path: Path) -> np.ndarray:
+    """Read a matte as (H, W) float32 in [0, 1].
+
+    Raises:
+        OSError: If the file is missing, truncated or no image, or is a cut-out.
+    """
+    matte = read_matte(path, bits=None)
+    return matte.astype(np.float32) / np.iinfo(matte.dtype).max
+
+
+def read_trimap(path: Path) -> np.ndarray:
+    """Read a trimap as (H, W) uint8; values beside the three, as JPEG leaves them, become the nearest."""
+    return validate(read_matte(path), round=True)
+
+
+def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a cut-out: its colours (H, W, 3) uint8, and its alpha channel (H, W) float32 in [0, 1].
+
+    Raises:
+        OSError: If the file is missing, truncated, no image, or has no alpha channel.
+    """
+    try:
+        with Image.open(path) as image:
+            if "A" not in image.getbands() and "transparency" not in image.info:
+                raise ValueError("it has no alpha channel: give the folder of its mattes too")
+            pixels = np.array(ImageOps.exif_transpose(image).convert("RGBA"))
+    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise OSError(f"cannot read {str(path)!r}: {error}") from error
+    return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].astype(np.float32) / 255
+
+
+def images_by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:
+    """The images of a folder by their names without suffix; what is wrong with the folder goes to ``problems``."""
+    if not folder.is_dir():
+        problems.append(f"no folder: {folder}")
+        return {}
+    found: dict[str, Path] = {}
+    for path in list_images(folder):
+        if path.stem in found:
+            problems.append(f"ambiguous: {found[path.stem]} and {path} have one name")
+        found[path.stem] = path
+    if not found:
+        problems.append(f"no images: {folder}")
+    return found
+
+
+def check_one_size(name: str, **fields: np.ndarray | None) -> None:
+    """Raise ValueError unless all fields of a sample have one height and width."""
+    sizes = {field: value.shape[:2] for field, value in fields.items() if value is not None}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{field} {height}x{width}" for field, (height, width) in sizes.items())
+        raise ValueError(f"{name}: all files of a sample must have one size, got {shown} (height x width)")

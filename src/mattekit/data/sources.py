@@ -1,0 +1,96 @@
+"""Where samples come from: anything with a length and a call."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from mattekit._checks import check_number, check_positive
+from mattekit.data.sample import Sample
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Anything with ``len(source)`` and ``source(index, rng)``.
+
+    The generator is the sample's own: a source that draws, draws from it, so that a sample depends on the seed, the
+    epoch and the index alone.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __call__(self, index: int, rng: np.random.Generator) -> Sample:
+        """The sample of an index from 0 to ``len(self) - 1``."""
+        ...
+
+
+class DataError(ValueError):
+    """Data that do not fit together.
+
+    Attributes:
+        problems: One line each: files that are missing, ambiguous or of the wrong size.
+    """
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class Mix:
+    """Several sources as one.
+
+    Args:
+        sources: At least one.
+        weights: Without them the sources follow one another, and an epoch has each of their samples once. With them
+            a source has its share of the epoch, whatever its length, and which of its samples comes is drawn.
+        length: Samples of an epoch, where there are weights; by default as many as the sources have together.
+
+    Raises:
+        ValueError: If there is no source, one is empty, or the weights are not one a source and positive.
+
+    Example:
+        >>> from mattekit.data import SyntheticMattes
+        >>> easy, hard = SyntheticMattes(seed=0, length=30), SyntheticMattes(seed=1, length=10)
+        >>> len(Mix([easy, hard])), len(Mix([easy, hard], weights=[1, 1], length=1000))
+        (40, 1000)
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], weights: Sequence[float] | None = None, *, length: int | None = None
+    ) -> None:
+        self.sources = tuple(sources)
+        if not self.sources or not all(len(source) for source in self.sources):
+            raise ValueError(f"sources must be at least one and none empty, got {[len(s) for s in self.sources]}")
+        counts = np.array([len(source) for source in self.sources])
+        if weights is None:
+            if length is not None:
+                raise ValueError(f"length needs weights, got length={length} alone")
+            shares = counts / counts.sum()
+        else:
+            if len(weights) != len(self.sources):
+                raise ValueError(f"weights must be one a source, {len(self.sources)}, got {len(weights)}")
+            for weight in weights:
+                check_positive("weights", weight)
+            shares = np.asarray(weights, dtype=np.float64) / sum(weights)
+        self.is_weighted = weights is not None
+        check_number("length", length if length is not None else 1, int)
+        check_positive("length", length if length is not None else 1)
+        self.length = int(counts.sum()) if length is None else length
+        self._ends = np.rint(np.cumsum(shares) * self.length).astype(np.int64)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __call__(self, index: int, rng: np.random.Generator) -> Sample:
+        """A sample of the source whose share holds the index."""
+        check_index(index, self)
+        chosen = int(np.searchsorted(self._ends, index, side="right"))
+        source = self.sources[chosen]
+        within = index - (int(self._ends[chosen - 1]) if chosen else 0)
+        return source(int(rng.integers(len(source))) if self.is_weighted else within, rng)
+
+
+def check_index(index: int, source: Source) -> None:
+    """Raise IndexError unless the source has this index."""
+    if not 0 <= index < len(source):
+        raise IndexError(f"index must be from 0 to {len(source) - 1}, got {index}")

@@ -22,7 +22,7 @@ def test_everything_has_the_form_it_promises(data, dtype):
     n, c, h, w = shape = data.draw(testing.shapes())
     assert c == 1
     alpha = data.draw(testing.alphas(shape=shape, dtype=dtype))
-    pred, other, trimap = data.draw(testing.matte_pairs(shape=shape, dtype=dtype, with_trimap=True))
+    pred, other, trimap = data.draw(testing.matte_triples(shape=shape, dtype=dtype))
     image = data.draw(testing.images(shape=shape, dtype=dtype))
     for matte in (alpha, pred, other):
         assert matte.shape == shape
@@ -64,7 +64,7 @@ def test_shapes_keep_to_their_limits(shape):
         (testing.matte_pairs(), lambda p: p[0].numel() > 4 and (p[0] == p[1]).all()),
         (testing.matte_pairs(), lambda p: p[0].numel() > 4 and ((p[0] == 1) & (p[1] == 0)).all()),
         (testing.matte_pairs(), lambda p: p[0].numel() > 4 and (p[0] != p[1]).sum() == 1),
-        (testing.matte_pairs(with_trimap=True), lambda p: (p[0] != p[1])[p[2] == UNKNOWN].any()),
+        (testing.matte_triples(), lambda p: (p[0] != p[1])[p[2] == UNKNOWN].any()),
         (testing.images(), lambda i: i.unique().numel() > 2),
         (testing.alphas(), lambda a: min(a.shape[2:]) > 4 and a.unique().numel() > 20),
         (testing.matte_pairs(), lambda p: min(p[0].shape[2:]) > 4 and (p[0] != p[1]).float().mean() > 0.9),

@@ -1,4 +1,6 @@
-"""What the house's classes need beyond autodoc and napoleon."""
+"""What the house's classes and functions need beyond autodoc and napoleon."""
+
+from sphinx.pycode.parser import VariableCommentPicker
 
 
 def _skip(app, what, name, obj, skip, options):
@@ -16,6 +18,8 @@ def _signature(app, what, name, obj, options, signature, returns):
 
 
 def setup(app):
+    # overloads tell type checkers what comes back; a reader is better served by the one signature with all options
+    VariableCommentPicker.is_overload = lambda self, decorators: False
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-signature", _signature)
     return {"version": "1", "parallel_read_safe": True}

@@ -5,9 +5,9 @@ one row, denormals, and values on the thresholds that metrics and trimap code us
 pixel of zeros. In a test they look so::
 
     from hypothesis import given
-    from mattekit.testing import matte_pairs
+    from mattekit.testing import matte_triples
 
-    @given(matte_pairs(with_trimap=True))
+    @given(matte_triples())
     def test_my_metric(case):
         pred, alpha, trimap = case
         assert my_metric(pred, alpha, trimap) >= 0
@@ -31,7 +31,7 @@ try:
 except ImportError as error:
     raise ImportError("mattekit.testing needs hypothesis: pip install mattekit[test]") from error
 
-__all__ = ["alphas", "images", "matte_pairs", "shapes", "trimaps"]
+__all__ = ["alphas", "images", "matte_pairs", "matte_triples", "shapes", "trimaps"]
 
 ArrayStrategy = st.SearchStrategy[np.ndarray]
 Shape = tuple[int, int, int, int]
@@ -114,22 +114,17 @@ def trimaps(*, shape: Shape | None = None, device: torch.device | str = "cpu") -
 
 
 def matte_pairs(
-    *,
-    shape: Shape | None = None,
-    dtype: torch.dtype = torch.float32,
-    device: torch.device | str = "cpu",
-    with_trimap: bool = False,
-) -> st.SearchStrategy[tuple[Tensor, ...]]:
+    *, shape: Shape | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
     """Draw a predicted and a true matte of one shape: equal ones, a few wrong pixels, opposite ones, unrelated ones.
 
     Args:
         shape: (N, 1, H, W); None draws one from `shapes`.
         dtype: A floating-point type.
         device: Where the mattes shall lie.
-        with_trimap: Draw a trimap of the same shape as well. It need not fit the mattes.
 
     Returns:
-        A strategy of tuples (pred, alpha), or (pred, alpha, trimap).
+        A strategy of tuples (pred, alpha).
 
     Example:
         >>> from hypothesis import find
@@ -138,7 +133,7 @@ def matte_pairs(
         (1.0, 0.0)
     """
 
-    def pairs(s: Shape) -> st.SearchStrategy[tuple[Tensor, ...]]:
+    def pairs(s: Shape) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
         mattes = _unit_arrays(s, dtype)
         related = st.one_of(
             mattes.map(lambda a: (a.copy(), a)),
@@ -147,12 +142,36 @@ def matte_pairs(
             st.tuples(mattes, mattes),
             *[st.tuples(_varied_arrays(s, dtype), _varied_arrays(s, dtype))] * 2,
         )
-        drawn = related.map(lambda pair: tuple(_tensor(a, dtype, device) for a in pair))
-        if not with_trimap:
-            return drawn
-        return st.tuples(drawn, trimaps(shape=s, device=device)).map(lambda case: (*case[0], case[1]))
+        return related.map(lambda pair: (_tensor(pair[0], dtype, device), _tensor(pair[1], dtype, device)))
 
     return _of_shape(shape, pairs)
+
+
+def matte_triples(
+    *, shape: Shape | None = None, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+) -> st.SearchStrategy[tuple[Tensor, Tensor, Tensor]]:
+    """Draw a predicted matte, a true one and a trimap of one shape; the trimap need not fit the mattes.
+
+    Args:
+        shape: (N, 1, H, W); None draws one from `shapes`.
+        dtype: A floating-point type, of the mattes.
+        device: Where the tensors shall lie.
+
+    Returns:
+        A strategy of tuples (pred, alpha, trimap).
+
+    Example:
+        >>> from hypothesis import find
+        >>> pred, alpha, trimap = find(matte_triples(), lambda case: (case[0] != case[1])[case[2] == 128].any())
+        >>> pred.item(), alpha.item(), trimap.item()
+        (1.0, 0.0, 128)
+    """
+
+    def triples(s: Shape) -> st.SearchStrategy[tuple[Tensor, Tensor, Tensor]]:
+        pairs = matte_pairs(shape=s, dtype=dtype, device=device)
+        return st.tuples(pairs, trimaps(shape=s, device=device)).map(lambda case: (*case[0], case[1]))
+
+    return _of_shape(shape, triples)
 
 
 def images(

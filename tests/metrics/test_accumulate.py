@@ -148,13 +148,40 @@ def test_forward_of_a_collection():
 
 
 def test_an_image_without_unknown_pixels_makes_the_mean_nan():
-    metric = MSE()
-    metric.update(*BATCHES[0])
-    metric.update(*batch("no_unknown"))
+    metric, sums = MSE(), SAD(reduction="none")
+    for arguments in (BATCHES[0], batch("no_unknown")):
+        metric.update(*arguments)
+        sums.update(*arguments)
     assert math.isnan(metric.compute())
-    sums = SAD()
-    sums.update(*batch("no_unknown"))
-    assert sums.compute() == 0
+    assert sums.compute()[-1] == 0
+
+
+@each
+def test_a_set_without_unknown_pixels_is_no_perfect_one(cls):
+    """SAD 0 and MSE NaN were the answer, for predictions that have nothing in common with the truth."""
+    none = batch("no_unknown")
+    metric = cls()
+    for _ in range(3):
+        metric(*none)  # a batch may well be without; its own value is what the function gives
+    with pytest.raises(
+        ValueError, match=r"^trimap must have unknown pixels in at least one image, got none in all 3; "
+    ):
+        metric.compute()
+    metric.update(*BATCHES[0])
+    metric.compute()
+    unchecked = cls(check_trimap=False)
+    unchecked.update(*none)
+    assert math.isnan(unchecked.compute()) if cls in (MSE, MAD) else unchecked.compute() == 0
+
+
+@each
+def test_other_values_than_the_three_are_refused(cls):
+    arguments = batch("lemur_full_trimap102")
+    with pytest.raises(ValueError, match=r"^trimap must hold only 0, 128 and 255, got 102 in 24891 pixels"):
+        cls().update(*arguments)
+    unchecked = cls(check_trimap=False)
+    unchecked.update(*arguments)
+    assert math.isnan(unchecked.compute()) if cls in (MSE, MAD) else unchecked.compute() == 0
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
@@ -183,6 +210,10 @@ for k in range(1 + rank):  # one batch here, two there
     pred = torch.full((2 - k, 1, 10, 10), 0.25 * (1 + rank + k))
     sad.update(pred, torch.zeros_like(pred)), mse.update(pred, torch.zeros_like(pred))
 print(sorted(sad.compute().tolist()), mse.compute().item(), flush=True)
+sad.reset(), mse.reset()
+if rank:  # and now no image here: the other's state is float64, and so must be what stands in for this one's
+    sad.update(pred, torch.zeros_like(pred)), mse.update(pred, torch.zeros_like(pred))
+print(sad.compute().tolist(), mse.compute().item(), flush=True)
 dist.destroy_process_group()
 """
 
@@ -193,10 +224,10 @@ def test_two_processes_reduce_to_the_same_result(tmp_path):
         subprocess.Popen([*command, str(rank), str(tmp_path / "store")], stdout=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    outputs = [run.communicate(timeout=120)[0].split("\n")[-2] for run in runs]
-    # two images of 0.25, two of 0.5 and one of 0.75
+    outputs = [run.communicate(timeout=120)[0].split("\n")[-3:-1] for run in runs]
+    # two images of 0.25, two of 0.5 and one of 0.75; then that one alone, which torchmetrics makes a scalar
     mean = (2 * 0.25**2 + 2 * 0.5**2 + 0.75**2) / 5
-    assert outputs == [f"[0.025, 0.025, 0.05, 0.05, 0.075] {mean}"] * 2
+    assert outputs == [[f"[0.025, 0.025, 0.05, 0.05, 0.075] {mean}", f"0.075 {0.75**2}"]] * 2
 
 
 @pytest.mark.cuda

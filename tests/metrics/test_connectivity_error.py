@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mattekit.metrics import connectivity_error
-from mattekit.testing import matte_pairs
+from mattekit.testing import matte_pairs, matte_triples
 from oracles import golden
 from oracles import metrics as oracle
 
@@ -23,7 +23,7 @@ def batch(pred, alpha, counts):
 @pytest.mark.parametrize("empty", EMPTY)
 def test_golden(name, empty):
     pred, alpha, trimap = golden.load(name)
-    value = connectivity_error(pred, alpha, trimap, empty=empty, raw=True)
+    value = connectivity_error(pred, alpha, trimap, check_trimap=False, empty=empty, raw=True)
     assert value == pytest.approx(golden.value(name, EMPTY[empty]), **golden.TOLERANCE)
     if empty == "exclude" and (exact := golden.exact(name, "conn")) is not None:
         assert value == pytest.approx(exact, rel=1e-15)
@@ -41,7 +41,7 @@ def test_golden_below_the_check_and_on_tensors(name, empty):
 
 
 @pytest.mark.parametrize("empty", EMPTY)
-@given(case=matte_pairs(with_trimap=True))
+@given(case=matte_triples())
 def test_agrees_with_the_loop(empty, case):
     values = connectivity_error(*case, empty=empty, raw=True).tolist()
     for value, pred, alpha, trimap in zip(values, *(x[:, 0].numpy() for x in case), strict=True):

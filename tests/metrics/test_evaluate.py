@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mattekit.metrics import connectivity_error, evaluate, gradient_error, mad, mse, sad
-from mattekit.testing import matte_pairs
+from mattekit.testing import matte_triples
 from oracles import golden
 
 
 @given(
-    case=matte_pairs(with_trimap=True),
+    case=matte_triples(),
     region=st.sampled_from([None, "unknown", "whole", "foreground", "background"]),
     apply_trimap=st.booleans(),
     empty=st.sampled_from(["exclude", "skip"]),

@@ -5,13 +5,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mattekit.metrics import PROTOCOLS, _inputs, evaluate
+from mattekit.metrics import PROTOCOLS, evaluate, inputs
 from mattekit.testing import matte_pairs, shapes, trimaps
 
 
 def on_tensors(function, *arguments, **options):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_inputs, "_is_computed_there", lambda x: True)
+        patch.setattr(inputs, "_is_computed_there", lambda x: True)
         return function(*arguments, **options)
 
 

@@ -251,20 +251,19 @@ def possible(kernels):
     }
 
 
-@pytest.mark.parametrize("kernels", [tm.GCA, tm.PADDLESEG], ids=["GCA", "PADDLESEG"])
+@pytest.mark.parametrize("kernels", [tm.GCA_KERNELS, tm.PADDLESEG_KERNELS], ids=["GCA", "PADDLESEG"])
 def test_presets_draw_what_the_training_codes_draw(kernels):
     made_by = possible(kernels)
     batch = np.repeat(shape_matte()[None], 400, 0)
     drawn = {made_by[trimap.tobytes()] for trimap in tm.random_from_alpha(batch, kernels=kernels)}  # none is foreign
     # 400 even draws from 841 meet 318 on average, from 30 all of them
-    assert len(drawn) > (290 if kernels is tm.GCA else 28)
+    assert len(drawn) > (290 if kernels is tm.GCA_KERNELS else 28)
 
 
 def test_preset_facts():
     """GCA: data_generator.py draws 1 to 29; PaddleSeg: matting_dataset.py draws 2 to 4, 5 to 14 times."""
-    assert tm.RandomKernels(sizes=(1, 29), iterations=(1, 1), shared=False, kernel="ellipse") == tm.GCA
-    assert tm.DIM == tm.GCA
-    assert tm.RandomKernels(sizes=(2, 4), iterations=(5, 14), shared=True, kernel="ellipse") == tm.PADDLESEG
+    assert tm.RandomKernels(sizes=(1, 29), iterations=(1, 1), shared=False, kernel="ellipse") == tm.GCA_KERNELS
+    assert tm.RandomKernels(sizes=(2, 4), iterations=(5, 14), shared=True, kernel="ellipse") == tm.PADDLESEG_KERNELS
 
 
 def widths(alpha, **options):
@@ -300,7 +299,7 @@ def test_random_trimaps_are_right_and_repeatable(alpha, seed):
     assert one.equal(other)
     sources = [torch.Generator().manual_seed(seed) for _ in range(2)]
     one_of_many, other_of_many = (
-        tm.random_from_alpha(shape_matte(), kernels=tm.PADDLESEG, generator=source) for source in sources
+        tm.random_from_alpha(shape_matte(), kernels=tm.PADDLESEG_KERNELS, generator=source) for source in sources
     )
     assert np.array_equal(one_of_many, other_of_many)
     assert one.shape == alpha.shape
@@ -343,7 +342,7 @@ def test_kernels_are_checked(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kernels": "gca"}, "kernels must be a RandomKernels, such as GCA, got 'gca'"),
+        ({"kernels": "gca"}, "kernels must be a RandomKernels, such as GCA_KERNELS, got 'gca'"),
         ({"generator": 3}, "generator must be a generator of torch or NumPy, or None, got 3"),
     ],
 )

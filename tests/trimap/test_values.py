@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mattekit import trimap as tm
-from mattekit.testing import alphas, matte_pairs, shapes, trimaps
+from mattekit.testing import alphas, matte_triples, shapes, trimaps
 from mattekit.trimap._forms import wrap
 
 BAD_FORMS = [
@@ -112,7 +112,7 @@ def test_apply(data, shape, dtype):
     assert pred.equal(before)
 
 
-@given(matte_pairs(with_trimap=True))
+@given(matte_triples())
 def test_apply_does_the_same_to_arrays(case):
     pred, _, trimap = case
     expected = tm.apply(pred, trimap)[:, 0].numpy()

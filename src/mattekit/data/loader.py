@@ -106,7 +106,7 @@ class Loader:
         workers: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        kernels: trimap.RandomKernels = trimap.PADDLESEG,
+        kernels: trimap.RandomKernels = trimap.PADDLESEG_KERNELS,
         skip_errors: bool = False,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("world_size", world_size)):

@@ -16,8 +16,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, median
 
-import numpy as np
-
 from mattekit._checks import check_choice
 from mattekit.evaluation.matching import Item, match
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
@@ -35,8 +33,7 @@ class FolderScores:
     Attributes:
         images: Scores by name (the file's, without suffix), in alphabetical order.
         failures: What went wrong, by name, with images that could not be evaluated.
-        notes: A line each on cut-outs that were left out, and on trimaps that were evaluated though they hold other
-            values than 0, 128 and 255.
+        notes: A line each on cut-outs that were left out.
     """
 
     images: dict[str, ImageScores]
@@ -98,11 +95,10 @@ class FolderScores:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """What came of one image: its scores or what went wrong, and perhaps a note."""
+    """What came of one image: its scores or what went wrong."""
 
     scores: ImageScores | None = None
     failure: str = ""
-    note: str = ""
 
 
 def evaluate_folders(
@@ -122,8 +118,7 @@ def evaluate_folders(
         alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which. What
             ``mattekit predict`` writes fits, too: a prediction NAME_alpha belongs to NAME where there is no ground
             truth NAME_alpha, and NAME_cutout beside it is left out, which is noted.
-        trimap_dir: Folder of trimaps, if any. One that holds other values than 0, 128 and 255 is noted, and fails only
-            where the protocol asks for its known regions.
+        trimap_dir: Folder of trimaps, if any. An image whose trimap holds other values than 0, 128 and 255 fails.
         protocol: What counts: a name in :data:`~mattekit.evaluation.PROTOCOLS`, or a protocol of your own; None means
             the unknown region where trimaps are given, else the whole image.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
@@ -171,7 +166,7 @@ def evaluate_folders(
     return FolderScores(
         images={name: outcome.scores for name, outcome in found.items() if outcome.scores is not None},
         failures={name: outcome.failure for name, outcome in found.items() if outcome.scores is None},
-        notes=(*notes, *(outcome.note for outcome in found.values() if outcome.note)),
+        notes=tuple(notes),
     )
 
 
@@ -195,22 +190,9 @@ def _plain(scores: Scores) -> dict[str, float | None]:
 def _score(item: Item, protocol: BenchmarkProtocol) -> _Outcome:
     try:
         trimap = None if item.trimap is None else read_matte(item.trimap)
-        scores = protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap)
-        return _Outcome(scores, note="" if trimap is None else _doubt(item.trimap, trimap))
+        return _Outcome(protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap))
     except Exception as error:
         return _Outcome(failure=f"{type(error).__name__}: {error}")
-
-
-def _doubt(path: Path | None, trimap: np.ndarray) -> str:
-    """What a trimap holds besides its three values. As in the reference 128 alone is unknown, so it can be scored."""
-    if not np.isin(trimap, (0, 128, 255)).all():
-        from mattekit.trimap import validate  # imports torch
-
-        try:
-            validate(trimap)
-        except ValueError as error:
-            return f"{path}: {error}; 128 alone was unknown. trimap.validate(..., round=True) repairs what JPEG damaged"
-    return ""
 
 
 def _run(items: list[Item], protocol: BenchmarkProtocol, workers: int) -> Iterator[tuple[str, _Outcome]]:

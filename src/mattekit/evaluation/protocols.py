@@ -71,9 +71,18 @@ class BenchmarkProtocol:
             >>> scores["whole"].mse
             0.25
         """
-        options = {"apply_trimap": self.apply_trimap, "eight_bit": self.eight_bit, "empty": self.empty}
-        regions = self.regions_with(trimap=trimap is not None)
-        return {region: evaluate(pred, alpha, trimap, region=region, **options) for region in regions}
+        return {
+            region: evaluate(
+                pred,
+                alpha,
+                trimap,
+                region=region,
+                apply_trimap=self.apply_trimap,
+                eight_bit=self.eight_bit,
+                empty=self.empty,
+            )
+            for region in self.regions_with(trimap=trimap is not None)
+        }
 
     def regions_with(self, *, trimap: bool) -> tuple[Region, ...]:
         """The regions that can be evaluated with or without a trimap; ValueError if there are none."""

@@ -3,13 +3,34 @@
 One function a metric, :func:`evaluate` for all of them at once, and an accumulating class over each metric for loops
 over a data set. `mattekit.evaluation` scores folders of files, and knows what the common benchmarks count.
 
-Importing the package imports neither torch nor torchmetrics: the functions find torch where a tensor is passed, and the
-classes bring torchmetrics with them.
-
 >>> import numpy as np
 >>> from mattekit import metrics
 >>> metrics.mse(np.full((4, 4), 0.5), np.ones((4, 4)))
 0.25
+
+All functions share these arguments:
+
+Args:
+    pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in 0..255. It is
+        not written to.
+    alpha: Ground-truth alpha, like `pred`; the dtype may differ.
+    trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
+    region: The pixels that count: ``"unknown"``, ``"foreground"`` or ``"background"`` of the trimap, or ``"whole"``.
+        None means unknown with a trimap and whole without.
+    apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does.
+    check_trimap: Refuse a trimap that holds other values than the three, whose pixels would count nowhere. False counts
+        128 alone as unknown, whatever else there is, as the reference does.
+
+Returns:
+    One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy.
+
+Raises:
+    TypeError: If an argument is neither tensor nor array, is not what `pred` is, or has an unfit dtype.
+    ValueError: If shapes, devices or ranges do not fit, if a region lacks its trimap, or if a trimap holds
+        other values.
+
+Importing the package imports neither torch nor torchmetrics: the functions find torch where a tensor is passed, and the
+classes bring torchmetrics with them.
 """
 
 from typing import TYPE_CHECKING

@@ -1,13 +1,12 @@
 """The metrics as accumulating classes on torchmetrics, which is imported with this module, when a class is asked for.
 
-They share one base: only the function and its options differ. That, and the import, is why they do not live in the
+They share one base: only the score and its options differ. That, and the import, is why they do not live in the
 metrics' own files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,12 +14,12 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from mattekit._checks import check_choice
-from mattekit.metrics._inputs import REGIONS, Matte, Region
-from mattekit.metrics.connectivity_error import EMPTY, Empty, connectivity_error
-from mattekit.metrics.gradient_error import gradient_error
-from mattekit.metrics.mad import mad
-from mattekit.metrics.mse import mse
-from mattekit.metrics.sad import sad
+from mattekit.metrics.connectivity_error import EMPTY, Empty, score_connectivity
+from mattekit.metrics.gradient_error import score_gradient
+from mattekit.metrics.inputs import REGIONS, Batch, Matte, Region, prepare
+from mattekit.metrics.mad import score_mad
+from mattekit.metrics.mse import score_mse
+from mattekit.metrics.sad import score_sad
 
 Reduction = Literal["mean", "none"]
 
@@ -28,8 +27,8 @@ Reduction = Literal["mean", "none"]
 class _ImageMetric(Metric):
     """A metric of one value an image.
 
-    The state is the list of values so far, gathered from all processes: the mean over images does not depend on how
-    they were spread over batches and processes.
+    The state is two lists, the values so far and the pixels that counted for each, gathered from all processes: the
+    mean over images does not depend on how they were spread over batches and processes.
     """
 
     is_differentiable = False
@@ -37,45 +36,84 @@ class _ImageMetric(Metric):
     full_state_update = False
     plot_lower_bound = 0.0
 
-    _function: ClassVar[Callable[..., Any]]
-
-    def __init__(self, reduction: Reduction, options: dict[str, Any]) -> None:
+    def __init__(
+        self, region: Region | None, apply_trimap: bool, check_trimap: bool, reduction: Reduction, *options: object
+    ) -> None:
         super().__init__()
         check_choice("reduction", reduction, ("mean", "none"))
-        check_choice("region", options["region"], (None, *REGIONS))
+        check_choice("region", region, (None, *REGIONS))
+        self.region: Region | None = region
+        self.apply_trimap = apply_trimap
+        self.check_trimap = check_trimap
         self.reduction = reduction
-        self._options = options
+        self._is_one_batch = False  # what compute() is asked about, during forward
         # MetricCollection takes metrics for the same whose states have the same names and equal values after the first
-        # batch. Perfect predictions score 0 by every metric, so the name has to tell what this metric is.
-        self._state = "_".join([type(self).__name__, *map(str, options.values())])
-        self.add_state(self._state, default=[], dist_reduce_fx="cat")
+        # batch. Perfect predictions score 0 by every metric, so the names have to tell what this metric is.
+        settings = (region, apply_trimap, check_trimap, *options)
+        self._values = "_".join([type(self).__name__, *map(str, settings)])
+        self._pixels = f"{self._values}_pixels"
+        for state in (self._values, self._pixels):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+        self.set_dtype(torch.float64)  # with which torchmetrics stands in for the state of a process without images
+
+    def _score(self, batch: Batch) -> Any:
+        raise NotImplementedError
 
     def update(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> None:
         """Add the images of a batch; arguments as the function takes them."""
-        values = self._function(pred, alpha, trimap, **self._options)
-        getattr(self, self._state).append(torch.as_tensor(values, dtype=torch.float64, device=self.device).reshape(-1))
+        batch = prepare(
+            pred,
+            alpha,
+            trimap,
+            region=self.region,
+            apply_trimap=self.apply_trimap,
+            check_trimap=self.check_trimap,
+        )
+        for state, values in ((self._values, self._score(batch)), (self._pixels, batch.pixels())):
+            getattr(self, state).append(torch.as_tensor(values, dtype=self.dtype, device=self.device).reshape(-1))
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Add a batch, and return its own value."""
+        self._is_one_batch = True
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self._is_one_batch = False
 
     def compute(self) -> Tensor:
-        """The mean over all images so far, or one value an image in the order they came; NaN or none before any."""
-        state = getattr(self, self._state)
-        values = dim_zero_cat(state) if len(state) else torch.empty(0, dtype=torch.float64, device=self.device)
+        """The mean over all images so far, or one value an image in the order they came; NaN or none before any.
+
+        Raises:
+            ValueError: If no image has a pixel of the region, and trimaps are checked.
+        """
+        values, pixels = self._gathered(self._values), self._gathered(self._pixels)
+        if self.check_trimap and not self._is_one_batch and len(values) and not pixels.any():
+            raise ValueError(
+                f"trimap must have {self.region or 'unknown'} pixels in at least one image, got none in all "
+                f"{len(values)}; check_trimap=False lets that pass"
+            )
         return values.mean() if self.reduction == "mean" else values
+
+    def _gathered(self, name: str) -> Tensor:
+        state = getattr(self, name)
+        return dim_zero_cat(state) if len(state) else torch.empty(0, dtype=self.dtype, device=self.device)
 
 
 class SAD(_ImageMetric):
     """Sum of absolute differences, in thousands, accumulated over images; see :func:`~mattekit.metrics.sad`.
 
+    The data set's score is the plain mean of the images' scores, as in the evaluation scripts of the field.
+
     Args:
-        region: The pixels that count, as the function takes it.
+        region: As the function takes it, and so are the next three.
         apply_trimap: Take predictions as 0 and 1 where the trimap is sure.
+        check_trimap: Refuse trimaps with other values than the three and, when all images are there, a set none of
+            which has a pixel of the region.
         raw: Accumulate plain sums instead of thousands.
         reduction: What :meth:`compute` returns: ``"mean"`` over images, or ``"none"``, a tensor of one value an image.
 
     Raises:
         ValueError: If a choice is none of those named.
-
-    Source:
-        The data set's score is the plain mean of the images' scores, as in the evaluation scripts of the field.
 
     Example:
         >>> import torch
@@ -85,34 +123,26 @@ class SAD(_ImageMetric):
         tensor(0.0500, dtype=torch.float64)
     """
 
-    _function = staticmethod(sad)
-
     def __init__(
         self,
         *,
         region: Region | None = None,
         apply_trimap: bool = False,
+        check_trimap: bool = True,
         raw: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction, {"region": region, "apply_trimap": apply_trimap, "raw": raw})
+        super().__init__(region, apply_trimap, check_trimap, reduction, raw)
+        self.raw = raw
+
+    def _score(self, batch: Batch) -> Any:
+        return score_sad(batch, raw=self.raw)
 
 
 class MSE(_ImageMetric):
-    """Mean squared error, accumulated over images; see :func:`~mattekit.metrics.mse`.
+    """Mean squared error, accumulated over images; see :func:`~mattekit.metrics.mse`, and `SAD` for the arguments.
 
     An image without a pixel that counts makes the mean NaN, as in the reference.
-
-    Args:
-        region: The pixels that count, as the function takes it.
-        apply_trimap: Take predictions as 0 and 1 where the trimap is sure.
-        reduction: What :meth:`compute` returns: ``"mean"`` over images, or ``"none"``, a tensor of one value an image.
-
-    Raises:
-        ValueError: If a choice is none of those named.
-
-    Source:
-        The data set's score is the plain mean of the images' scores, as in the evaluation scripts of the field.
 
     Example:
         >>> import torch
@@ -122,29 +152,26 @@ class MSE(_ImageMetric):
         tensor(0.2500, dtype=torch.float64)
     """
 
-    _function = staticmethod(mse)
-
     def __init__(
-        self, *, region: Region | None = None, apply_trimap: bool = False, reduction: Reduction = "mean"
+        self,
+        *,
+        region: Region | None = None,
+        apply_trimap: bool = False,
+        check_trimap: bool = True,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction, {"region": region, "apply_trimap": apply_trimap})
+        super().__init__(region, apply_trimap, check_trimap, reduction)
+
+    def _score(self, batch: Batch) -> Any:
+        return score_mse(batch)
 
 
 class MAD(_ImageMetric):
-    """Mean absolute difference, accumulated over images; see :func:`~mattekit.metrics.mad`.
+    """Mean absolute difference, accumulated over images.
+
+    See :func:`~mattekit.metrics.mad`, and `SAD` for the arguments.
 
     An image without a pixel that counts makes the mean NaN, as in the reference.
-
-    Args:
-        region: The pixels that count, as the function takes it.
-        apply_trimap: Take predictions as 0 and 1 where the trimap is sure.
-        reduction: What :meth:`compute` returns: ``"mean"`` over images, or ``"none"``, a tensor of one value an image.
-
-    Raises:
-        ValueError: If a choice is none of those named.
-
-    Source:
-        The data set's score is the plain mean of the images' scores, as in the evaluation scripts of the field.
 
     Example:
         >>> import torch
@@ -154,28 +181,24 @@ class MAD(_ImageMetric):
         tensor(0.5000, dtype=torch.float64)
     """
 
-    _function = staticmethod(mad)
-
     def __init__(
-        self, *, region: Region | None = None, apply_trimap: bool = False, reduction: Reduction = "mean"
+        self,
+        *,
+        region: Region | None = None,
+        apply_trimap: bool = False,
+        check_trimap: bool = True,
+        reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction, {"region": region, "apply_trimap": apply_trimap})
+        super().__init__(region, apply_trimap, check_trimap, reduction)
+
+    def _score(self, batch: Batch) -> Any:
+        return score_mad(batch)
 
 
 class GradientError(_ImageMetric):
-    """Gradient error, in thousands, accumulated over images; see :func:`~mattekit.metrics.gradient_error`.
+    """Gradient error, in thousands, accumulated over images.
 
-    Args:
-        region: The pixels that count, as the function takes it.
-        apply_trimap: Take predictions as 0 and 1 where the trimap is sure.
-        raw: Accumulate plain sums instead of thousands.
-        reduction: What :meth:`compute` returns: ``"mean"`` over images, or ``"none"``, a tensor of one value an image.
-
-    Raises:
-        ValueError: If a choice is none of those named.
-
-    Source:
-        The data set's score is the plain mean of the images' scores, as in the evaluation scripts of the field.
+    See :func:`~mattekit.metrics.gradient_error`, and `SAD` for the arguments.
 
     Example:
         >>> import torch
@@ -185,34 +208,26 @@ class GradientError(_ImageMetric):
         tensor(0., dtype=torch.float64)
     """
 
-    _function = staticmethod(gradient_error)
-
     def __init__(
         self,
         *,
         region: Region | None = None,
         apply_trimap: bool = False,
+        check_trimap: bool = True,
         raw: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
-        super().__init__(reduction, {"region": region, "apply_trimap": apply_trimap, "raw": raw})
+        super().__init__(region, apply_trimap, check_trimap, reduction, raw)
+        self.raw = raw
+
+    def _score(self, batch: Batch) -> Any:
+        return score_gradient(batch, raw=self.raw)
 
 
 class ConnectivityError(_ImageMetric):
-    """Connectivity error, in thousands, accumulated over images; see :func:`~mattekit.metrics.connectivity_error`.
+    """Connectivity error, in thousands, accumulated over images.
 
-    Args:
-        region: The pixels that count, as the function takes it.
-        apply_trimap: Take predictions as 0 and 1 where the trimap is sure.
-        empty: What Conn makes of a level that no pixel reaches.
-        raw: Accumulate plain sums instead of thousands.
-        reduction: What :meth:`compute` returns: ``"mean"`` over images, or ``"none"``, a tensor of one value an image.
-
-    Raises:
-        ValueError: If a choice is none of those named.
-
-    Source:
-        The data set's score is the plain mean of the images' scores, as in the evaluation scripts of the field.
+    See :func:`~mattekit.metrics.connectivity_error`, also for ``empty``, and `SAD` for the other arguments.
 
     Example:
         >>> import torch
@@ -222,16 +237,20 @@ class ConnectivityError(_ImageMetric):
         tensor(0.0500, dtype=torch.float64)
     """
 
-    _function = staticmethod(connectivity_error)
-
     def __init__(
         self,
         *,
         region: Region | None = None,
         apply_trimap: bool = False,
+        check_trimap: bool = True,
         empty: Empty = "exclude",
         raw: bool = False,
         reduction: Reduction = "mean",
     ) -> None:
         check_choice("empty", empty, EMPTY)
-        super().__init__(reduction, {"region": region, "apply_trimap": apply_trimap, "empty": empty, "raw": raw})
+        super().__init__(region, apply_trimap, check_trimap, reduction, empty, raw)
+        self.empty: Empty = empty
+        self.raw = raw
+
+    def _score(self, batch: Batch) -> Any:
+        return score_connectivity(batch, empty=self.empty, raw=self.raw)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
 
 import numpy as np
 
 from mattekit._checks import check_choice
 from mattekit.metrics import _levels
-from mattekit.metrics._inputs import Batch, Matte, Region, prepare
 from mattekit.metrics._sums import mask_of
+from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, prepare
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,6 +20,20 @@ EMPTY = ("exclude", "skip")
 ROWS = 256  # rows compared at a time: small enough for a core's cache
 
 
+class ConnectivityOptions(SumOptions, total=False):
+    """The keywords of Conn."""
+
+    empty: Empty
+
+
+@overload
+def connectivity_error(
+    pred: np.ndarray, alpha: np.ndarray, trimap: np.ndarray | None = None, **options: Unpack[ConnectivityOptions]
+) -> float: ...
+@overload
+def connectivity_error(
+    pred: Tensor, alpha: Tensor, trimap: Tensor | None = None, **options: Unpack[ConnectivityOptions]
+) -> Tensor: ...
 def connectivity_error(
     pred: Matte,
     alpha: Matte,
@@ -27,6 +41,7 @@ def connectivity_error(
     *,
     region: Region | None = None,
     apply_trimap: bool = False,
+    check_trimap: bool = True,
     empty: Empty = "exclude",
     raw: bool = False,
 ) -> Any:
@@ -35,14 +50,9 @@ def connectivity_error(
     At each of ten levels, the largest component of the pixels where both mattes reach the level is the common body. A
     pixel is as connected as it stays with that body through the levels; what a matte has beyond that counts against it.
 
+    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+
     Args:
-        pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in 0..255.
-        alpha: Ground-truth alpha, like `pred`; the dtype may differ.
-        trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
-        region: The pixels that count: ``"unknown"``, ``"foreground"`` or ``"background"`` of the trimap, or
-            ``"whole"``. None means unknown with a trimap and whole without.
-        apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
-            is not written to.
         empty: What a level means that no pixel reaches in both mattes. ``"exclude"``: there is no body, so every pixel
             leaves it there, as in the evaluation code that most papers ran. ``"skip"``: the level is passed over, as
             IndexNet, GFM, AIM and P3M do; pixels that stayed until there count as fully connected, and an all-zero
@@ -50,13 +60,7 @@ def connectivity_error(
         raw: Return the plain sum instead of thousands.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no
-        pixel counts.
-
-    Raises:
-        TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
-        ValueError: If shapes, devices or ranges do not fit, if a region lacks its trimap, or if the trimap holds other
-            values where its known regions matter.
+        One value an image; 0 where no pixel counts.
 
     Source:
         `compute_connectivity_error.m` of the Deep Image Matting evaluation code, in the copies of GCA-Matting
@@ -75,7 +79,7 @@ def connectivity_error(
         5.0
     """
     check_choice("empty", empty, EMPTY)
-    batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap)
+    batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap)
     return score_connectivity(batch, empty=empty, raw=raw)
 
 

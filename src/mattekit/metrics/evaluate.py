@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, Unpack, overload
+
+import numpy as np
 
 from mattekit._checks import check_choice
-from mattekit.metrics._inputs import Matte, Region, prepare
-from mattekit.metrics.connectivity_error import EMPTY, Empty, score_connectivity
+from mattekit.metrics.connectivity_error import EMPTY, ConnectivityOptions, Empty, score_connectivity
 from mattekit.metrics.gradient_error import score_gradient
+from mattekit.metrics.inputs import Matte, Region, prepare
 from mattekit.metrics.mad import score_mad
 from mattekit.metrics.mse import score_mse
 from mattekit.metrics.sad import score_sad
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class Scores(NamedTuple):
+Value = TypeVar("Value")
+
+
+class EvaluateOptions(ConnectivityOptions, total=False):
+    """The keywords of `evaluate`."""
+
+    eight_bit: bool
+
+
+class Scores(NamedTuple, Generic[Value]):
     """The five metrics: floats for NumPy mattes, float64 tensors (N,) for tensors.
 
     Attributes:
@@ -24,13 +37,23 @@ class Scores(NamedTuple):
         connectivity_error: Conn, in thousands.
     """
 
-    sad: Any
-    mse: Any
-    mad: Any
-    gradient_error: Any
-    connectivity_error: Any
+    sad: Value
+    mse: Value
+    mad: Value
+    gradient_error: Value
+    connectivity_error: Value
 
 
+@overload
+def evaluate(
+    pred: np.ndarray, alpha: np.ndarray, trimap: np.ndarray | None = None, **options: Unpack[EvaluateOptions]
+) -> Scores[float]: ...
+@overload
+def evaluate(
+    pred: Tensor, alpha: Tensor, trimap: Tensor | None = None, **options: Unpack[EvaluateOptions]
+) -> Scores[Tensor]: ...
+@overload
+def evaluate(pred: Matte, alpha: Matte, trimap: Matte | None = None, **options: Unpack[EvaluateOptions]) -> Scores: ...
 def evaluate(
     pred: Matte,
     alpha: Matte,
@@ -38,20 +61,16 @@ def evaluate(
     *,
     region: Region | None = None,
     apply_trimap: bool = False,
+    check_trimap: bool = True,
     eight_bit: bool = False,
     empty: Empty = "exclude",
     raw: bool = False,
-) -> Scores:
+) -> Any:
     """SAD, MSE, MAD, Grad and Conn, with the checks and conversions done once.
 
+    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+
     Args:
-        pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in 0..255.
-        alpha: Ground-truth alpha, like `pred`; the dtype may differ.
-        trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
-        region: The pixels that count: ``"unknown"``, ``"foreground"`` or ``"background"`` of the trimap, or
-            ``"whole"``. None means unknown with a trimap and whole without.
-        apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
-            is not written to.
         eight_bit: Round both mattes to 8 bits first, as mattes that were written to files are.
         empty: What Conn makes of a level that no pixel reaches; see
             :func:`~mattekit.metrics.connectivity_error`.
@@ -59,11 +78,6 @@ def evaluate(
 
     Returns:
         The five, by name. Where no pixel counts, the sums are 0 and the means NaN.
-
-    Raises:
-        TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
-        ValueError: If shapes, devices or ranges do not fit, if a region lacks its trimap, or if the trimap holds other
-            values where its known regions matter.
 
     Source:
         Each metric says its own.
@@ -75,7 +89,15 @@ def evaluate(
         (0.05, 0.25, 0.05)
     """
     check_choice("empty", empty, EMPTY)
-    batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, eight_bit=eight_bit)
+    batch = prepare(
+        pred,
+        alpha,
+        trimap,
+        region=region,
+        apply_trimap=apply_trimap,
+        check_trimap=check_trimap,
+        eight_bit=eight_bit,
+    )
     return Scores(
         sad=score_sad(batch, raw=raw),
         mse=score_mse(batch),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 
-from mattekit.metrics._inputs import Batch, Matte, Region, prepare
 from mattekit.metrics._sums import mask_of
+from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, prepare
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,14 @@ RADIUS = 4
 TILE = 256  # rows and columns filtered at a time: small enough for a core's cache
 
 
+@overload
+def gradient_error(
+    pred: np.ndarray, alpha: np.ndarray, trimap: np.ndarray | None = None, **options: Unpack[SumOptions]
+) -> float: ...
+@overload
+def gradient_error(
+    pred: Tensor, alpha: Tensor, trimap: Tensor | None = None, **options: Unpack[SumOptions]
+) -> Tensor: ...
 def gradient_error(
     pred: Matte,
     alpha: Matte,
@@ -26,6 +34,7 @@ def gradient_error(
     *,
     region: Region | None = None,
     apply_trimap: bool = False,
+    check_trimap: bool = True,
     raw: bool = False,
 ) -> Any:
     """Gradient error, in thousands: squared differences of the gradients' amplitudes, summed.
@@ -33,24 +42,13 @@ def gradient_error(
     Each matte is stretched to its own range first, over the whole image, as the reference does. So the metric does not
     see a prediction that is an affine image of the truth, and a single outlying pixel anywhere changes the score.
 
+    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+
     Args:
-        pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in 0..255.
-        alpha: Ground-truth alpha, like `pred`; the dtype may differ.
-        trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
-        region: The pixels that count: ``"unknown"``, ``"foreground"`` or ``"background"`` of the trimap, or
-            ``"whole"``. None means unknown with a trimap and whole without.
-        apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
-            is not written to.
         raw: Return the plain sum instead of thousands.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no
-        pixel counts.
-
-    Raises:
-        TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
-        ValueError: If shapes, devices or ranges do not fit, if a region lacks its trimap, or if the trimap holds other
-            values where its known regions matter.
+        One value an image; 0 where no pixel counts.
 
     Source:
         `compute_gradient_loss.m` and `gaussgradient.m` of the Deep Image Matting evaluation code: derivatives of a
@@ -66,7 +64,9 @@ def gradient_error(
         >>> round(gradient_error(0.25 + 0.5 * step, step), 4)
         0.0
     """
-    return score_gradient(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap), raw=raw)
+    return score_gradient(
+        prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap), raw=raw
+    )
 
 
 def score_gradient(batch: Batch, *, raw: bool) -> Any:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from mattekit.metrics._inputs import Batch, Matte, Region, prepare
+import numpy as np
+
 from mattekit.metrics._sums import absolute_sum, absolute_sums, mean, means
+from mattekit.metrics.inputs import Batch, Matte, Options, Region, prepare
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
+@overload
+def mad(pred: np.ndarray, alpha: np.ndarray, trimap: np.ndarray | None = None, **options: Unpack[Options]) -> float: ...
+@overload
+def mad(pred: Tensor, alpha: Tensor, trimap: Tensor | None = None, **options: Unpack[Options]) -> Tensor: ...
 def mad(
     pred: Matte,
     alpha: Matte,
@@ -15,26 +24,14 @@ def mad(
     *,
     region: Region | None = None,
     apply_trimap: bool = False,
+    check_trimap: bool = True,
 ) -> Any:
     """Mean absolute difference over the pixels that count.
 
-    Args:
-        pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in 0..255.
-        alpha: Ground-truth alpha, like `pred`; the dtype may differ.
-        trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
-        region: The pixels that count: ``"unknown"``, ``"foreground"`` or ``"background"`` of the trimap, or
-            ``"whole"``. None means unknown with a trimap and whole without.
-        apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
-            is not written to.
+    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. NaN where no
-        pixel counts.
-
-    Raises:
-        TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
-        ValueError: If shapes, devices or ranges do not fit, if a region lacks its trimap, or if the trimap holds other
-            values where its known regions matter.
+        One value an image; NaN where no pixel counts.
 
     Source:
         GFM, AIM and P3M report it next to SAD, of which it is the mean. The Deep Image Matting code lacks it.
@@ -44,7 +41,7 @@ def mad(
         >>> mad(np.full((10, 10), 0.5), np.zeros((10, 10)))
         0.5
     """
-    return score_mad(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap))
+    return score_mad(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap))
 
 
 def score_mad(batch: Batch) -> Any:

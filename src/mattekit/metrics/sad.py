@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
-from mattekit.metrics._inputs import Batch, Matte, Region, prepare
+import numpy as np
+
 from mattekit.metrics._sums import absolute_sum, absolute_sums
+from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, prepare
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
+@overload
+def sad(
+    pred: np.ndarray, alpha: np.ndarray, trimap: np.ndarray | None = None, **options: Unpack[SumOptions]
+) -> float: ...
+@overload
+def sad(pred: Tensor, alpha: Tensor, trimap: Tensor | None = None, **options: Unpack[SumOptions]) -> Tensor: ...
 def sad(
     pred: Matte,
     alpha: Matte,
@@ -15,28 +26,18 @@ def sad(
     *,
     region: Region | None = None,
     apply_trimap: bool = False,
+    check_trimap: bool = True,
     raw: bool = False,
 ) -> Any:
     """Sum of absolute differences, in thousands.
 
+    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+
     Args:
-        pred: Predicted alpha, a tensor (N, 1, H, W) or a NumPy array (H, W): floats in [0, 1], or integers in 0..255.
-        alpha: Ground-truth alpha, like `pred`; the dtype may differ.
-        trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
-        region: The pixels that count: ``"unknown"``, ``"foreground"`` or ``"background"`` of the trimap, or
-            ``"whole"``. None means unknown with a trimap and whole without.
-        apply_trimap: Take the prediction as 0 and 1 where the trimap is sure, as the usual protocol does. `pred` itself
-            is not written to.
         raw: Return the plain sum instead of thousands.
 
     Returns:
-        One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy. 0 where no
-        pixel counts.
-
-    Raises:
-        TypeError: If an argument is no tensor or array, not what `pred` is, or of an unfit dtype.
-        ValueError: If shapes, devices or ranges do not fit, if a region lacks its trimap, or if the trimap holds other
-            values where its known regions matter.
+        One value an image; 0 where no pixel counts.
 
     Source:
         `compute_sad_loss.m` of the Deep Image Matting evaluation code, with exact sums instead of single precision:
@@ -49,7 +50,9 @@ def sad(
         >>> sad(np.full((10, 10), 0.5), np.zeros((10, 10)), raw=True)
         50.0
     """
-    return score_sad(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap), raw=raw)
+    return score_sad(
+        prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap), raw=raw
+    )
 
 
 def score_sad(batch: Batch, *, raw: bool) -> Any:

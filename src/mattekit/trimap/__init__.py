@@ -6,15 +6,21 @@ returns the kind it was given. On the CPU the work is OpenCV's, on a GPU it is t
 """
 
 from mattekit.trimap.encoding import distance_maps, from_semantic, to_classes, to_one_hot
-from mattekit.trimap.making import DIM, GCA, PADDLESEG, RandomKernels, from_alpha, from_mask, random_from_alpha
+from mattekit.trimap.making import (
+    GCA_KERNELS,
+    PADDLESEG_KERNELS,
+    RandomKernels,
+    from_alpha,
+    from_mask,
+    random_from_alpha,
+)
 from mattekit.trimap.values import BACKGROUND, FOREGROUND, UNKNOWN, apply, unknown_mask, validate
 
 __all__ = [
     "BACKGROUND",
-    "DIM",
     "FOREGROUND",
-    "GCA",
-    "PADDLESEG",
+    "GCA_KERNELS",
+    "PADDLESEG_KERNELS",
     "UNKNOWN",
     "RandomKernels",
     "apply",

@@ -45,13 +45,13 @@ class RandomKernels:
         check_choice("kernel", self.kernel, ("ellipse", "square"))
 
 
-GCA = RandomKernels(sizes=(1, 29))
-"""As GCA-Matting trains (Li and Lu 2020, its published code)."""
+GCA_KERNELS = RandomKernels(sizes=(1, 29))
+"""As GCA-Matting trains (Li and Lu 2020, its published code), and MMEditing DIM.
 
-DIM = GCA
-"""As MMEditing trains DIM: the same range. (Xu et al. 2017 say that they dilate at random, not how far.)"""
+Xu et al. 2017 say that they dilate at random, not how far.
+"""
 
-PADDLESEG = RandomKernels(sizes=(2, 4), iterations=(5, 14), shared=True)
+PADDLESEG_KERNELS = RandomKernels(sizes=(2, 4), iterations=(5, 14), shared=True)
 """As PaddleSeg trains PP-Matting."""
 
 
@@ -96,14 +96,14 @@ def from_alpha(
 def random_from_alpha(
     alpha: Array,
     *,
-    kernels: RandomKernels = GCA,
+    kernels: RandomKernels = GCA_KERNELS,
     generator: torch.Generator | np.random.Generator | None = None,
 ) -> Array:
     """Make a trimap from a matte with a band of random width, another for each image.
 
     Args:
         alpha: Floating-point in [0, 1] or uint8 in 0 to 255; a tensor (N, 1, H, W), or an array (H, W) or (N, H, W).
-        kernels: What to draw from: `GCA`, `DIM`, `PADDLESEG`, or `RandomKernels` of your own.
+        kernels: What to draw from: `GCA_KERNELS`, `PADDLESEG_KERNELS`, or `RandomKernels` of your own.
         generator: Source of randomness, of torch (on the CPU) or NumPy. None is torch's global one, which, unlike
             NumPy's, differs between the workers of a DataLoader. One that a data set holds does not: each worker
             draws the same from its copy, in every epoch.
@@ -127,7 +127,7 @@ def random_from_alpha(
     """
     matte = matte_tensor("alpha", alpha)
     if not isinstance(kernels, RandomKernels):
-        raise TypeError(f"kernels must be a RandomKernels, such as GCA, got {kernels!r}")
+        raise TypeError(f"kernels must be a RandomKernels, such as GCA_KERNELS, got {kernels!r}")
     if not isinstance(generator, torch.Generator | np.random.Generator | None):
         raise TypeError(f"generator must be a generator of torch or NumPy, or None, got {generator!r}")
     is_foreground, is_background = _known(matte)

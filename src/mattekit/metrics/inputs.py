@@ -5,10 +5,11 @@ NumPy callers need no torch: a process that only evaluates files does not spend 
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -24,6 +25,20 @@ REGIONS = ("unknown", "whole", "foreground", "background")
 # The constants of `mattekit.trimap`, which imports torch; a test holds them equal.
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255
 _VALUES = {"background": BACKGROUND, "unknown": UNKNOWN, "foreground": FOREGROUND}
+
+
+class Options(TypedDict, total=False):
+    """The keywords of every metric; the package says what they mean."""
+
+    region: Region | None
+    apply_trimap: bool
+    check_trimap: bool
+
+
+class SumOptions(Options, total=False):
+    """Those of metrics that are sums."""
+
+    raw: bool
 
 
 @dataclass(frozen=True)
@@ -59,9 +74,22 @@ class Batch:
         dtype = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
         return torch.tensor(values, dtype=dtype, device=self.device)
 
+    def pixels(self) -> Any:
+        """How many pixels count in each image, (N,)."""
+        if self.region is None:
+            return np.full(len(self.pred), self.pred[0].size if len(self.pred) else 0)
+        return self.region.sum((1, 2))
+
 
 def prepare(
-    pred: Any, alpha: Any, trimap: Any, *, region: Region | None, apply_trimap: bool, eight_bit: bool = False
+    pred: Any,
+    alpha: Any,
+    trimap: Any,
+    *,
+    region: Region | None = None,
+    apply_trimap: bool = False,
+    check_trimap: bool = True,
+    eight_bit: bool = False,
 ) -> Batch:
     """Check what a metric was given and bring it into one form; `eight_bit` rounds floats to 8 bits first."""
     _check_alike(pred, alpha, trimap)
@@ -74,9 +102,9 @@ def prepare(
         pred, alpha = _on_unit_scale(pred), _on_unit_scale(alpha)
     mask = None
     if trimap is not None:
-        if apply_trimap or region in ("foreground", "background"):
-            _check_trimap_values(trimap)
         planes = _planes(trimap)
+        if check_trimap:
+            _check_trimap_values(trimap, planes)
         if apply_trimap:
             pred = _apply(pred, planes)
         if region != "whole":
@@ -163,14 +191,20 @@ def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:
     raise ValueError(f"{name} must lie in [0, 1] if it holds floats, {outside_unit(low, high)}")
 
 
-def _check_trimap_values(trimap: Any) -> None:
-    """Demand the three values, where the known regions are told apart.
-
-    For the unknown region other values pass: the reference asks for 128 there and nothing else.
-    """
+def _check_trimap_values(trimap: Any, planes: Any) -> None:
+    """Check that there are no other values than the three, which would count nowhere."""
+    known = sum(int((planes == value).sum()) for value in _VALUES.values())
+    if known == math.prod(planes.shape):
+        return
     from mattekit.trimap import validate  # imports torch
 
-    validate(trimap)
+    try:
+        validate(trimap)
+    except ValueError as error:
+        raise ValueError(
+            f"{error}. trimap.validate(trimap, round=True) takes each to the nearest of the three; with "
+            "check_trimap=False 128 alone is unknown, as in the reference"
+        ) from None
 
 
 def _on_unit_scale(x: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mattekit.photos import list_images
+from mattekit.photos.decoding import measure
 
 
 class FolderError(ValueError):
@@ -95,21 +96,13 @@ def _list(kind: str, folder: Path, problems: list[str]) -> dict[str, Path]:
 
 
 def _size(path: Path, problems: list[str]) -> tuple[int, int] | None:
-    """The size of an image that can be read; a PNG's checksums tell that without decoding it."""
-    from PIL import Image
-
     try:
-        with Image.open(path) as image:
-            size = image.size
-            if image.format == "PNG":
-                image.verify()
-            else:
-                image.load()
-    except Exception as error:  # Pillow's readers raise what they like, SyntaxError included
+        return measure(path)
+    except (OSError, MemoryError) as error:
         problems.append(f"unreadable: {path}: {error}")
         return None
-    return size
 
 
 def _by(size: tuple[int, int]) -> str:
-    return "{}x{}".format(*size)
+    height, width = size
+    return f"{width}x{height}"

@@ -12,15 +12,17 @@
 
 from mattekit.photos.atomic import write_atomically
 from mattekit.photos.folders import list_images
-from mattekit.photos.reading import read_image, read_matte
+from mattekit.photos.reading import Photo, read_image, read_matte, read_photo
 from mattekit.photos.resizing import limit_short_side, resize, to_multiple_of
 from mattekit.photos.writing import write_image
 
 __all__ = [
+    "Photo",
     "limit_short_side",
     "list_images",
     "read_image",
     "read_matte",
+    "read_photo",
     "resize",
     "to_multiple_of",
     "write_atomically",

@@ -1,122 +1,122 @@
-"""Photos and mattes from files of any depth."""
+"""Photos and mattes from files: what a file of any kind says, or an error that tells why it says nothing certain."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
-import cv2
 import numpy as np
-from PIL import Image, ImageOps
+
+from mattekit.photos.decoding import Decoded, decode, to_srgb
 
 Bits = Literal[8, 16]
 
-_ORIENTATION = 0x0112
-# EXIF's orientation, and what brings the stored pixels upright
-_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
-    2: np.fliplr,
-    3: lambda x: np.rot90(x, 2),
-    4: np.flipud,
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: np.rot90(x, -1),
-    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
+_GREY_OR_RGB = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "F")
+
+
+class Photo(NamedTuple):
+    """A photo as its file has it, turned upright.
+
+    Attributes:
+        pixels: RGB, (H, W, 3), uint8 in 0..255, or uint16 in 0..65535 where the file has more than 8 bits.
+        alpha: The file's alpha channel, (H, W), of the same type; None if it has none.
+        icc_profile: The RGB colour profile of ``pixels``; None where they are sRGB, or the file does not say.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    icc_profile: bytes | None
+
+
+def read_photo(path: str | os.PathLike[str]) -> Photo:
+    """Read a photo with all that a cut-out of it should keep: its depth, its alpha channel and its colour profile.
+
+    Args:
+        path: The file, of any format that Pillow reads; TIFF may hold floats in [0, 1], which become 16 bits. What is
+            grey becomes RGB; CMYK, and grey with a profile of its own, become sRGB.
+
+    Returns:
+        The photo, turned upright by its EXIF orientation.
+
+    Raises:
+        OSError: If the file is missing, truncated, no image or no regular file, or if its numbers have no agreed scale:
+            integers of 32 bits, and floats outside [0, 1].
+
+    Example:
+        >>> from importlib.resources import files
+        >>> photo = read_photo(files("mattekit") / "assets" / "lemur.jpg")
+        >>> photo.pixels.shape, photo.pixels.dtype, photo.alpha
+        ((440, 680, 3), dtype('uint8'), None)
+    """
+    decoded = decode(path, to_srgb)
+    return Photo(decoded.colours(), decoded.alpha, decoded.icc_profile)
 
 
 def read_image(path: str | os.PathLike[str], *, bits: Bits | None = 8) -> np.ndarray:
-    """Read a photo as RGB, turned upright by its EXIF orientation; an alpha channel is dropped.
+    """Read a photo's pixels as RGB, turned upright by its EXIF orientation; an alpha channel is dropped.
 
     Args:
-        path: The file, of any format that Pillow reads.
+        path: The file; see `read_photo`.
         bits: 8 or 16 bits a channel, whatever the file has; None: 16 where it has more than 8, else 8.
 
     Returns:
         (H, W, 3), uint8 in 0..255 or uint16 in 0..65535.
 
     Raises:
-        OSError: If the file is missing, truncated or no image.
+        OSError: As `read_photo` does.
 
     Example:
         >>> from importlib.resources import files
         >>> read_image(files("mattekit") / "assets" / "lemur.jpg").shape
         (440, 680, 3)
     """
-    with _opened(path) as (image, deep):
-        if deep is None:
-            return _to_bits(np.array(ImageOps.exif_transpose(image).convert("RGB")), bits)
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1), np.asarray)
-        return _to_bits(np.ascontiguousarray(turn(deep[..., :3] if deep.ndim == 3 else np.dstack([deep] * 3))), bits)
+    return to_bits(read_photo(path).pixels, bits)
 
 
 def read_matte(path: str | os.PathLike[str], *, bits: Bits | None = 8) -> np.ndarray:
     """Read a matte or trimap; of an image with colours, the first channel, as the reference does.
 
+    The numbers are taken as they are stored, whatever colour profile stands beside them.
+
     Args:
-        path: The file, of any format that Pillow reads.
+        path: The file; see `read_photo`.
         bits: 8 or 16 bits, whatever the file has; None: 16 where it has more than 8, else 8.
 
     Returns:
         (H, W), uint8 in 0..255 or uint16 in 0..65535.
 
     Raises:
-        OSError: If the file is missing, truncated or no image; or if it has an alpha channel that is not constant, so
-            that its colours are those of a cut-out.
+        OSError: As `read_photo` does; and where the first channel would be a wrong matte: if there is an alpha channel
+            that is not constant, so that the colours are those of a cut-out; if the image is CMYK or Lab, or a
+            coloured palette; or if it holds 0 and 1 and nothing else, which as integers are black and nearly black.
 
     Example:
         >>> from importlib.resources import files
         >>> read_matte(files("mattekit") / "assets" / "lemur_alpha.png").shape
         (440, 680)
     """
-    with _opened(path) as (image, deep):
-        if "A" in image.getbands():
-            alpha = np.asarray(image.getchannel("A")) if deep is None else deep[..., -1]
-            if alpha.min() < alpha.max():
-                raise ValueError("its alpha channel is not constant, so it looks like a cut-out; give its alpha alone")
-        if deep is not None:
-            return _to_bits(deep[..., 0] if deep.ndim == 3 else deep, bits)
-        grey = (image.convert("RGB") if image.mode in ("1", "P", "PA") else image).getchannel(0)
-        return _to_bits(np.array(grey), bits)
+    return to_bits(decode(path, _check_matte).first_channel(), bits)
 
 
-class _Opened(NamedTuple):
-    """An image as Pillow has it, and its pixels as 16 bits, RGB first, where it has more than 8 a channel."""
-
-    image: Image.Image
-    deep: np.ndarray | None
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[_Opened]:
-    """A decoded image. Whatever Pillow raises for a file that is none becomes an OSError."""
-    try:
-        with Image.open(path) as image:
-            is_deep = any(";16" in str(tile) for tile in image.tile)
-            image.load()
-            deep = None
-            if image.mode.startswith("I"):  # grey of 16 bits; convert() would clip it
-                deep = np.asarray(image).astype(np.uint16)
-            elif is_deep:
-                deep = _decode_deep(path)
-            yield _Opened(image, deep)
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f"cannot read {os.fspath(path)!r}: {error}") from error
-
-
-def _decode_deep(path: str | os.PathLike[str]) -> np.ndarray:
-    """OpenCV's decoding, for colours of 16 bits, of which Pillow keeps 8."""
-    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None or pixels.dtype != np.uint16:
-        raise ValueError("its 16 bits a channel cannot be decoded")
-    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-
-
-def _to_bits(pixels: np.ndarray, bits: Bits | None) -> np.ndarray:
-    """Pixels as so many bits; 257 * x in 16 bits is x in 8."""
+def to_bits(pixels: np.ndarray, bits: Bits | None) -> np.ndarray:
+    """Pixels with so many bits: x in 8 is 257 * x in 16. None leaves them as they are."""
+    if bits not in (8, 16, None):
+        raise ValueError(f"bits must be 8, 16 or None, got {bits!r}")
     if bits == 8 and pixels.dtype == np.uint16:
         return np.rint(pixels / 257).astype(np.uint8)
     if bits == 16 and pixels.dtype == np.uint8:
         return pixels.astype(np.uint16) * 257
-    if bits not in (8, 16, None):
-        raise TypeError(f"bits must be 8, 16 or None, got {bits!r}")
     return pixels
+
+
+def _check_matte(decoded: Decoded) -> Decoded:
+    """Raise ValueError where the first channel is no matte."""
+    if decoded.mode not in _GREY_OR_RGB:
+        raise ValueError(f"a matte must be grey or RGB, got {decoded.mode}")
+    if decoded.alpha is not None and decoded.alpha.min() < decoded.alpha.max():
+        raise ValueError("its alpha channel is not constant, so it looks like a cut-out; give its alpha alone")
+    if decoded.mode in ("P", "PA") and (decoded.pixels[..., 1:] != decoded.pixels[..., :1]).any():
+        raise ValueError("its palette has colours, so it looks like a map of classes and no matte")
+    if decoded.first_channel().max() == 1:
+        raise ValueError(
+            "it holds 0 and 1 and nothing else, and 1 of 255 is nearly black: is it a mask? Then multiply it by 255"
+        )
+    return decoded

@@ -1,0 +1,200 @@
+"""Image files to arrays: Pillow where it keeps every bit, OpenCV for 16 bits in colour and for colours in floats."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from mattekit._checks import outside_unit
+
+_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 256, 257
+_TIFF_STARTS = (b"II*\0", b"MM\0*")
+_HIGHEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+_ROUNDING = 1e-6  # how far a float may pass 0 or 1, as resizing and blurring leave it
+_PLAIN = {"1": "L", "P": "RGB", "RGBX": "RGB"}  # Pillow's modes that are not their own pixels
+# EXIF's orientation, and what brings the stored pixels upright
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda x: np.rot90(x, 2),
+    4: np.flipud,
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a file holds, turned upright.
+
+    Attributes:
+        pixels: (H, W) or (H, W, C) without alpha, uint8 or uint16.
+        alpha: (H, W), of the same type, or None.
+        mode: Pillow's word for the kind of image.
+        icc_profile: The colour profile, or None.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None
+    mode: str
+    icc_profile: bytes | None
+
+    def colours(self) -> np.ndarray:
+        """(H, W, 3)."""
+        return self.pixels if self.pixels.ndim == 3 else np.dstack([self.pixels] * 3)
+
+    def first_channel(self) -> np.ndarray:
+        """(H, W)."""
+        return self.pixels if self.pixels.ndim == 2 else np.ascontiguousarray(self.pixels[..., 0])
+
+
+def decode(path: str | os.PathLike[str], then: Callable[[Decoded], Decoded]) -> Decoded:
+    """Decode a file, and let ``then`` check or convert it. Whatever goes wrong is an OSError, but a lack of memory."""
+    try:
+        with open_regular(path) as file:
+            return then(_decode(file))
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's readers raise what they like
+        raise OSError(f"cannot read {os.fspath(path)!r}: {error}") from error
+
+
+def measure(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Height and width, upright, of an image that can be read; a PNG's checksums tell that without decoding it.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    try:
+        with open_regular(path) as file:
+            if file.read(4) in _TIFF_STARTS:  # may be of a kind that Pillow does not know
+                file.seek(0)
+                height, width = _decode(file).pixels.shape[:2]
+                return height, width
+            file.seek(0)
+            with Image.open(file) as image:
+                width, height = image.size
+                tagged = any(word in str(key).lower() for key in image.info for word in ("exif", "xmp"))
+                if image.format == "PNG" and not tagged:
+                    image.verify()
+                    return height, width
+                image.load()
+                return (width, height) if _orientation(image) >= 5 else (height, width)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(f"cannot read {os.fspath(path)!r}: {error}") from error
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read it; OSError if it is none, such as a named pipe, which would wait for ever."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # open() says the best of folders
+        raise OSError(f"{os.fspath(path)!r} is no regular file, but a pipe, a socket or a device")
+    return open(path, "rb")
+
+
+def to_srgb(decoded: Decoded) -> Decoded:
+    """RGB of whatever has another kind of colours, by its own profile where it has one."""
+    profile = decoded.icc_profile
+    is_rgb = profile is None or profile[16:20] == b"RGB "
+    if decoded.mode in ("CMYK", "LAB", "YCbCr", "HSV") or (not is_rgb and decoded.pixels.dtype == np.uint8):
+        image = Image.fromarray(decoded.pixels, decoded.mode if decoded.pixels.ndim == 3 else None)
+        return Decoded(np.asarray(_convert(image, None if is_rgb else profile)), decoded.alpha, "RGB", None)
+    return decoded if is_rgb else Decoded(decoded.pixels, decoded.alpha, decoded.mode, None)
+
+
+def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:
+    if profile is not None:
+        try:
+            converted = ImageCms.profileToProfile(
+                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+        except (ImageCms.PyCMSError, OSError):  # a profile that is damaged, or of another kind of colours
+            converted = None
+        if converted is not None:
+            return converted
+    return image.convert("RGB")
+
+
+def _decode(file: BinaryIO) -> Decoded:
+    try:
+        image = Image.open(file)
+    except Image.UnidentifiedImageError:
+        file.seek(0)
+        if file.read(4) not in _TIFF_STARTS:
+            raise
+        return _decode_foreign_tiff(file)
+    with image:
+        tiles = str(image.tile)
+        image.load()
+        orientation, profile = _orientation(image), image.info.get("icc_profile")
+        if image.mode in ("F", "I", "I;16", "I;16B", "I;16L"):
+            values = np.asarray(image)
+            if image.mode == "I" and image.format in ("PNG", "PPM"):  # older Pillows' mode for 16 bits
+                values = values.astype(np.uint16)
+            return _upright(_as_integers(values), image.mode, orientation, profile)
+        if ";16" in tiles and "RGBa" not in tiles and image.mode in ("RGB", "RGBA", "LA"):  # Pillow keeps 8 bits
+            return _upright(_as_integers(_decode_by_opencv(file, image.size)), image.mode, orientation, profile)
+        if image.has_transparency_data:
+            return _upright(np.asarray(image.convert("RGBA")), image.mode, orientation, profile)
+        plain = image.convert(_PLAIN[image.mode]) if image.mode in _PLAIN else image
+        return _upright(np.asarray(plain), image.mode, orientation, profile)
+
+
+def _upright(pixels: np.ndarray, mode: str, orientation: int, profile: bytes | None) -> Decoded:
+    pixels = np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels))
+    if pixels.ndim == 3 and pixels.shape[2] == 4 and mode != "CMYK":
+        return Decoded(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), mode, profile)
+    return Decoded(pixels, None, mode, profile)
+
+
+def _as_integers(values: np.ndarray) -> np.ndarray:
+    """Samples on a scale that is certain: 8 or 16 bits as they are, floats in [0, 1] as 16 bits."""
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
+        return values.astype(values.dtype.newbyteorder("="))
+    if values.dtype.kind != "f":
+        raise ValueError(
+            f"its samples are {values.dtype.name}, which has no agreed white: save it with 8 or 16 bits, or as floats "
+            "in [0, 1]"
+        )
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        raise ValueError(f"its samples are floats and must lie in [0, 1], {outside_unit(low, high)}")
+    return np.rint(values.clip(0, 1) * 65535).astype(np.uint16)
+
+
+def _orientation(image: Image.Image) -> int:
+    return image.getexif().get(_ORIENTATION, 1)
+
+
+def _decode_by_opencv(file: BinaryIO, size: tuple[int, int]) -> np.ndarray:
+    file.seek(0)
+    pixels = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape[1::-1] != size:
+        raise ValueError("it cannot be decoded")
+    return pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+
+
+def _decode_foreign_tiff(file: BinaryIO) -> Decoded:
+    """A TIFF that Pillow does not know, such as one of floats in colour. Its size is checked before it is decoded."""
+    file.seek(0)
+    tags = ImageFileDirectory_v2(file.read(8))
+    file.seek(tags.next)
+    tags.load(file)
+    width, height = int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT])
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > 2 * limit:
+        raise Image.DecompressionBombError(f"{width} x {height} pixels are more than the limit of {2 * limit}")
+    pixels = _as_integers(_decode_by_opencv(file, (width, height)))
+    return _upright(pixels, "RGB" if pixels.ndim == 3 else "F", int(tags.get(_ORIENTATION, 1)), tags.get(34675))

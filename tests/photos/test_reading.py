@@ -1,0 +1,258 @@
+import os
+import subprocess
+import sys
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from mattekit.photos import read_image, read_matte, read_photo, write_image
+from mattekit.photos.decoding import measure
+
+
+def photo(height=6, width=9):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".PNG"])
+def test_lossless_round_trip(tmp_path, suffix):
+    write_image(tmp_path / f"a{suffix}", photo())
+    np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), photo())
+
+
+# EXIF's orientation, and what brings the stored pixels upright
+ORIENTATIONS = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda x: np.rot90(x),
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_exif_orientation_is_honoured(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo()).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), ORIENTATIONS[orientation](photo()))
+
+
+def test_other_modes_become_rgb(tmp_path):
+    grey = photo()[..., 0]
+    write_image(tmp_path / "grey.png", grey)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.dstack([grey] * 3))
+    write_image(tmp_path / "rgba.png", np.dstack([photo(), grey]))
+    np.testing.assert_array_equal(read_image(tmp_path / "rgba.png"), photo())
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), np.dstack([grey] * 3))
+
+
+def test_matte_is_the_first_channel(tmp_path):
+    write_image(tmp_path / "rgb.png", photo())
+    np.testing.assert_array_equal(read_matte(tmp_path / "rgb.png"), photo()[..., 0])
+    Image.fromarray(photo()[..., 0].astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_matte(tmp_path / "deep.png"), photo()[..., 0])
+    Image.fromarray(photo()[..., 0] > 127).save(tmp_path / "bits.png")
+    np.testing.assert_array_equal(read_matte(tmp_path / "bits.png"), np.where(photo()[..., 0] > 127, 255, 0))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_cutout_is_no_matte(tmp_path, mode):
+    """Its first channel is the photo's red."""
+    image = Image.fromarray(photo()).convert(mode)
+    image.save(tmp_path / "a.png")  # opaque: its colours are all there is
+    np.testing.assert_array_equal(read_matte(tmp_path / "a.png"), np.asarray(image)[..., 0])
+    image.putpixel((3, 2), (*[0] * (len(mode) - 1), 254))
+    image.save(tmp_path / "a.png")
+    with pytest.raises(OSError, match=r"a\.png': its alpha channel is not constant, so it looks like a cut-out"):
+        read_matte(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("read", [read_image, read_matte])
+def test_unreadable_files(tmp_path, read):
+    write_image(tmp_path / "whole.png", photo(60, 90))
+    data = (tmp_path / "whole.png").read_bytes()
+    for content in (b"", b"no image", data[: len(data) // 2], data[:40] + bytes(len(data) - 40)):
+        (tmp_path / "bad.png").write_bytes(content)
+        with pytest.raises(OSError, match=r"."):
+            read(tmp_path / "bad.png")
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "none.png")
+
+
+# ---- depth
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_16_bits_come_back(tmp_path, suffix, channels):
+    pixels = np.random.default_rng(0).integers(0, 65536, (6, 9, channels), dtype=np.uint16)
+    write_image(tmp_path / f"a{suffix}", pixels[..., 0] if channels == 1 else pixels)
+    photo = read_photo(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(photo.pixels, np.dstack([pixels] * 3) if channels == 1 else pixels[..., :3])
+    if channels == 4:
+        np.testing.assert_array_equal(photo.alpha, pixels[..., 3])
+    else:
+        assert photo.alpha is None
+        np.testing.assert_array_equal(read_matte(tmp_path / f"a{suffix}", bits=None), pixels[..., 0])
+
+
+def test_depth_by_request(tmp_path):
+    pixels = np.array([[0, 128, 129, 65535]], np.uint16)  # 257 is a step of 8 bits, and 128.5 its half
+    write_image(tmp_path / "deep.png", pixels)
+    assert read_matte(tmp_path / "deep.png").tolist() == [[0, 0, 1, 255]]
+    write_image(tmp_path / "flat.png", np.array([[0, 1, 255]], np.uint8))
+    assert read_matte(tmp_path / "flat.png", bits=16).tolist() == [[0, 257, 65535]]
+    assert read_matte(tmp_path / "flat.png", bits=None).dtype == np.uint8
+    with pytest.raises(ValueError, match="bits must be 8, 16 or None, got 12"):
+        read_image(tmp_path / "flat.png", bits=12)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_16_bits_are_turned_upright(tmp_path, orientation):
+    pixels = np.random.default_rng(0).integers(0, 65536, (6, 9, 3), dtype=np.uint16)
+    write_image(tmp_path / "a.png", pixels)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    data = (tmp_path / "a.png").read_bytes()  # its header ends at byte 33
+    chunk = (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data[:33] + chunk + data[33:])
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.png").pixels, ORIENTATIONS[orientation](pixels))
+    assert measure(tmp_path / "a.png") == ORIENTATIONS[orientation](pixels).shape[:2]
+
+
+@pytest.mark.parametrize("shape", [(6, 9), (6, 9, 3)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_in_the_unit_range_become_16_bits(tmp_path, shape, dtype):
+    values = np.random.default_rng(0).random(shape).astype(dtype)
+    values.flat[:3] = 0, 1, 1 + 2e-7  # what blurring leaves a little above 1 is 1
+    cv2.imwrite(str(tmp_path / "a.tif"), values[..., ::-1] if values.ndim == 3 else values)
+    expected = np.rint(values.clip(0, 1) * 65535)
+    found = read_photo(tmp_path / "a.tif").pixels
+    np.testing.assert_array_equal(found, expected if values.ndim == 3 else np.dstack([expected] * 3))
+    assert found.dtype == np.uint16
+    assert measure(tmp_path / "a.tif") == (6, 9)
+
+
+# ---- what has no agreed scale is refused
+
+
+@pytest.mark.parametrize("read", [read_image, read_matte])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.full((4, 5), 200, np.int32), "its samples are int32, which has no agreed white"),
+        (np.full((4, 5), 70000, np.int32), "its samples are int32, which has no agreed white"),
+        (np.full((4, 5), 200, np.float32), r"floats and must lie in \[0, 1\], got 200 to 200: did you pass 0..255"),
+        (np.full((4, 5, 3), 200, np.float32), r"floats and must lie in \[0, 1\], got 200 to 200"),
+        (np.full((4, 5), np.nan, np.float32), r"floats and must lie in \[0, 1\], got NaN"),
+    ],
+)
+def test_samples_of_no_certain_scale(tmp_path, read, values, message):
+    if values.ndim == 2:
+        Image.fromarray(values).save(tmp_path / "a.tif")
+    else:
+        cv2.imwrite(str(tmp_path / "a.tif"), values)
+    with pytest.raises(OSError, match=message):
+        read(tmp_path / "a.tif")
+
+
+def test_a_foreign_tiff_is_measured_before_it_is_decoded(tmp_path):
+    """A few bytes that claim 100,000 x 100,000 pixels of floats."""
+    cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((4, 5, 3), np.float32))
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    for tag in (256, 257):
+        entry = next(
+            i for i in range(len(data)) if data[i : i + 2] == tag.to_bytes(2, "little") and data[i + 2] in (3, 4)
+        )
+        data[entry + 2 : entry + 12] = (
+            (4).to_bytes(2, "little") + (1).to_bytes(4, "little") + (10**5).to_bytes(4, "little")
+        )
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(OSError, match="100000 x 100000 pixels are more than the limit"):
+        read_image(tmp_path / "a.tif")
+
+
+# ---- colours
+
+
+def profile(name):
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(name)).tobytes()
+
+
+def test_a_profile_of_rgb_is_kept_and_the_numbers_with_it(tmp_path):
+    Image.fromarray(photo()).save(tmp_path / "a.png", icc_profile=profile("sRGB"))
+    found = read_photo(tmp_path / "a.png")
+    assert found.icc_profile == profile("sRGB")
+    np.testing.assert_array_equal(found.pixels, photo())
+
+
+def test_cmyk_photos_become_srgb(tmp_path):
+    Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), photo())  # Pillow's way there and back is exact
+    assert read_photo(tmp_path / "a.tif").icc_profile is None
+
+
+def test_a_matte_is_not_the_cyan(tmp_path):
+    Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif")
+    with pytest.raises(OSError, match="a matte must be grey or RGB, got CMYK"):
+        read_matte(tmp_path / "a.tif")
+
+
+def test_a_coloured_palette_is_no_matte(tmp_path):
+    """DAVIS, for one, stores its first object as index 1, in dark red."""
+    image = Image.fromarray((photo()[..., 0] > 127).astype(np.uint8))
+    image.putpalette([0, 0, 0, 128, 0, 0])
+    image.save(tmp_path / "a.png")
+    with pytest.raises(OSError, match="its palette has colours"):
+        read_matte(tmp_path / "a.png")
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_matte(tmp_path / "a.png"), np.where(photo()[..., 0] > 127, 255, 0))
+
+
+def test_a_transparent_palette_is_a_cutout(tmp_path):
+    image = Image.fromarray((photo()[..., 0] > 127).astype(np.uint8))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    image.save(tmp_path / "a.png", transparency=0)
+    with pytest.raises(OSError, match="looks like a cut-out"):
+        read_matte(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_zeros_and_ones_are_no_matte(tmp_path, dtype):
+    mask = np.array([[0, 1, 1]], dtype)
+    write_image(tmp_path / "a.png", mask)
+    with pytest.raises(OSError, match=r"it holds 0 and 1 and nothing else.*multiply it by 255"):
+        read_matte(tmp_path / "a.png")
+    write_image(tmp_path / "a.png", mask * 0)  # nothing there, in any scale
+    assert not read_matte(tmp_path / "a.png").any()
+
+
+# ---- files that are no files, and files that are broken
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_named_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(OSError, match="no regular file"):
+        read_image(tmp_path / "a.png")
+
+
+def test_a_corrupt_exif_is_an_oserror_where_warnings_are_errors(tmp_path):
+    Image.fromarray(photo()).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + b"\xff" * 10
+    (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
+    with pytest.raises(OSError, match="EXIF"):  # in the tests, warnings are errors
+        read_image(tmp_path / "a.jpg")
+    script = f"from mattekit.photos import read_image; print(read_image({str(tmp_path / 'a.jpg')!r}).shape)"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "(6, 9, 3)\n"

@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -91,6 +92,34 @@ def test_symmetric_padding_is_the_official():
     assert seen.tolist() == [[4, 6, 4], [6, 9, 6]]
 
 
+@pytest.mark.parametrize("outputs", [c for n in range(1, 6) for c in itertools.combinations(range(5), n)])
+def test_outputs_are_those_of_the_whole_network(outputs):
+    """And what only the others need is not there, so that every parameter gets a gradient."""
+    whole, some = tiny().eval(), tiny(outputs=outputs).eval()
+    weights = whole.state_dict()
+    unread = {name for name in weights if name.startswith(some.left_out)}
+    assert unread == weights.keys() - some.state_dict().keys()
+    some.load_state_dict({name: weights[name] for name in weights.keys() - unread})
+    image = torch.rand(2, 3, 33, 64)
+    features = some(image)
+    for feature, index in zip(features, outputs, strict=True):
+        assert feature.equal(whole(image)[index])
+    assert some.channels == tuple(whole.channels[index] for index in outputs)
+    assert some.strides == tuple(whole.strides[index] for index in outputs)
+    sum(feature.square().sum() for feature in features).backward()
+    without = {name for name, parameter in some.named_parameters() if parameter.grad is None}
+    assert not without or outputs == (0,)
+
+
+def test_outputs_can_be_kept_later():
+    encoder = tiny(outputs=(0, 1, 3))
+    assert encoder.left_out == ("stage4.0.fuse_layers.1.", "stage4.0.fuse_layers.3.")
+    encoder.keep((1, 3))
+    assert encoder.channels == (4, 12)
+    with pytest.raises(ValueError, match=r"outputs must be some of \(1, 3\), each once and in order, got \(0,\)"):
+        encoder.keep((0,))
+
+
 def test_upsampling_changes_no_weights():
     assert shapes(tiny(upsampling="nearest")) == shapes(tiny())
 
@@ -100,6 +129,9 @@ def test_upsampling_changes_no_weights():
     [
         ({"padding": "valid"}, "padding must be one of 'same', 'symmetric', got 'valid'"),
         ({"upsampling": "cubic"}, "upsampling must be one of 'bilinear', 'nearest', got 'cubic'"),
+        ({"outputs": ()}, r"outputs must be some of \(0, 1, 2, 3, 4\), each once and in order, got \(\)"),
+        ({"outputs": (1, 0)}, r"outputs must be some of \(0, 1, 2, 3, 4\), each once and in order, got \(1, 0\)"),
+        ({"outputs": (5,)}, r"outputs must be some of \(0, 1, 2, 3, 4\), each once and in order, got \(5,\)"),
         ({"widths": (1, 2, 3)}, r"widths must have four numbers, got \(1, 2, 3\)"),
     ],
 )

@@ -11,14 +11,16 @@ from mattekit._init import he_normal_
 
 Padding = Literal["same", "symmetric"]
 Upsampling = Literal["bilinear", "nearest"]
+ALL_OUTPUTS = (0, 1, 2, 3, 4)
+"""All five features: the stem's, then the four branches'."""
 
 
 class HRNet(nn.Module):
     """HRNet with the attribute names of the official code, so that its state dicts load as they are.
 
     Takes a normalised image, (N, 3, H, W), and returns five features: (N, 64, H/2, W/2) after the first stem
-    convolution, then the last stage's four branches, ``widths[0]`` channels at 1/4 to ``widths[3]`` at 1/32. A side
-    that 2, 4, ... does not divide is rounded up.
+    convolution, then the last stage's four branches, ``widths[0]`` channels at 1/4 to ``widths[3]`` at 1/32; or those
+    of them that ``outputs`` names. A side that 2, 4, ... does not divide is rounded up.
 
     Args:
         widths: Channels of the four branches.
@@ -31,10 +33,18 @@ class HRNet(nn.Module):
             features under the other.
         upsampling: How a coarse branch reaches a finer one. ``"bilinear"``: as in PaddleSeg. ``"nearest"``: as in
             the official image classification code and timm.
+        outputs: Which of the five features are returned, 0 to 4 in order. What only the others need is not built, so
+            that every parameter learns: PP-Matting reads ``(0, 1, 4)``.
+
+    Attributes:
+        outputs: As given.
+        channels: Channels of the features that are returned.
+        strides: Their strides.
+        left_out: How the names begin, in the state dict of a network of all five features, that are not built here.
 
     Raises:
-        ValueError: If ``padding`` or ``upsampling`` is no such choice, or ``widths``, ``modules`` or ``blocks`` has
-            not four numbers.
+        ValueError: If ``padding`` or ``upsampling`` is no such choice, ``widths``, ``modules`` or ``blocks`` has
+            not four numbers, or ``outputs`` are not of 0 to 4, each once and in order.
 
     Source:
         PP-Matting section 3.1; https://github.com/HRNet/HRNet-Image-Classification (names and sizes). The head of the
@@ -48,8 +58,6 @@ class HRNet(nn.Module):
         [(1, 64, 32, 48), (1, 8, 16, 24), (1, 16, 8, 12), (1, 24, 4, 6), (1, 32, 2, 3)]
     """
 
-    strides = (2, 4, 8, 16, 32)
-
     def __init__(
         self,
         widths: Sequence[int] = (18, 36, 72, 144),
@@ -59,6 +67,7 @@ class HRNet(nn.Module):
         stage1_width: int = 64,
         padding: Padding = "same",
         upsampling: Upsampling = "bilinear",
+        outputs: Sequence[int] = ALL_OUTPUTS,
     ) -> None:
         super().__init__()
         check_choice("padding", padding, ("same", "symmetric"))
@@ -68,7 +77,10 @@ class HRNet(nn.Module):
                 raise ValueError(f"{name} must have four numbers, got {tuple(numbers)}")
         self.padding: Padding = padding
         self.upsampling: Upsampling = upsampling
-        self.channels = (64, *widths)
+        self.widths = tuple(widths)
+        self.modules_ = tuple(modules)  # torch's Module has a method of the name
+        self.blocks = tuple(blocks)
+        self.stage1_width = stage1_width
 
         self.conv1 = _conv3x3(3, 64, stride=2, padding=padding)
         self.bn1 = nn.BatchNorm2d(64)
@@ -86,9 +98,44 @@ class HRNet(nn.Module):
         self.transition3 = _transition(widths[:3], widths[:4], padding)
         self.stage4 = _stage(widths[:4], modules[3], blocks[3], padding, upsampling)
         he_normal_(self)
+        self.outputs: tuple[int, ...] = ALL_OUTPUTS
+        self.keep(outputs)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the features that are returned."""
+        return tuple((64, *self.widths)[index] for index in self.outputs)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of the features that are returned."""
+        return tuple((2, 4, 8, 16, 32)[index] for index in self.outputs)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """How the names of the parameters begin that a network of all five features has, and this one has not."""
+        branches = [index - 1 for index in ALL_OUTPUTS[1:] if index not in self.outputs]
+        return tuple(f"stage4.{len(self.stage4) - 1}.fuse_layers.{branch}." for branch in branches)
+
+    def keep(self, outputs: Sequence[int]) -> None:
+        """Return these features alone from now on, and drop the parameters that only the others need.
+
+        Args:
+            outputs: Some of `outputs`, in order.
+
+        Raises:
+            ValueError: If there is none, one is not in `outputs`, or they are out of order.
+        """
+        outputs = tuple(outputs)
+        if not outputs or not set(outputs) <= set(self.outputs) or list(outputs) != sorted(set(outputs)):
+            raise ValueError(f"outputs must be some of {self.outputs}, each once and in order, got {outputs}")
+        self.outputs = outputs
+        last = self.stage4[-1]
+        assert isinstance(last, _Exchange)
+        last.keep([index - 1 for index in outputs if index > 0])
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the five features of a normalised image, (N, 3, H, W), the highest resolution first."""
+        """Return the features of a normalised image, (N, 3, H, W), the highest resolution first."""
         check_nchw("image", image, 3)
         stem = self.relu(self.bn1(self.conv1(image)))
         x = self.layer1(self.relu(self.bn2(self.conv2(stem))))
@@ -99,11 +146,11 @@ class HRNet(nn.Module):
             (self.transition3, self.stage4),
         ):
             branches = stage(_transit(transition, branches))
-        return [stem, *branches]
+        return [stem, *branches] if 0 in self.outputs else branches
 
 
 class _Exchange(nn.Module):
-    """A module of a stage: residual blocks on each branch, then every branch receives the sum of all."""
+    """A module of a stage: residual blocks on each branch, then every branch that is kept receives the sum of all."""
 
     def __init__(self, widths: Sequence[int], blocks: int, padding: Padding, upsampling: Upsampling) -> None:
         super().__init__()
@@ -113,11 +160,19 @@ class _Exchange(nn.Module):
             nn.ModuleList(_exchange_path(widths, source, target, padding) for source in range(len(widths)))
             for target in range(len(widths))
         )
+        self.targets = tuple(range(len(widths)))
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         branches = [blocks(x) for blocks, x in zip(self.branches, branches, strict=True)]
-        return [self.relu(self._receive(target, branches)) for target in range(len(branches))]
+        return [self.relu(self._receive(target, branches)) for target in self.targets]
+
+    def keep(self, targets: Sequence[int]) -> None:
+        """Return these branches alone from now on; the places of the other paths stay, so that no name changes."""
+        self.targets = tuple(targets)
+        for target in range(len(self.fuse_layers)):
+            if target not in self.targets:
+                self.fuse_layers[target] = nn.ModuleList()
 
     def _receive(self, target: int, branches: list[Tensor]) -> Tensor:
         total = branches[target]
@@ -236,7 +291,9 @@ def _resize(x: Tensor, size: Sequence[int], mode: Upsampling) -> Tensor:
     return F.interpolate(x, size=size, mode=mode, align_corners=False if mode == "bilinear" else None)
 
 
-def hrnet_w18_small_v1(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w18_small_v1(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W18-Small-v1: branches of 16, 32, 64, 128 channels, one exchange module a stage."""
     return HRNet(
         (16, 32, 64, 128),
@@ -245,47 +302,66 @@ def hrnet_w18_small_v1(*, padding: Padding = "same", upsampling: Upsampling = "b
         stage1_width=32,
         padding=padding,
         upsampling=upsampling,
+        outputs=outputs,
     )
 
 
-def hrnet_w18_small_v2(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w18_small_v2(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W18-Small-v2: branches of 18, 36, 72, 144 channels, two blocks a branch."""
-    return HRNet(_widths(18), modules=(1, 1, 3, 2), blocks=(2, 2, 2, 2), padding=padding, upsampling=upsampling)
+    return HRNet(
+        _widths(18), modules=(1, 1, 3, 2), blocks=(2, 2, 2, 2), padding=padding, upsampling=upsampling, outputs=outputs
+    )
 
 
-def hrnet_w18(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w18(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W18: branches of 18, 36, 72, 144 channels."""
-    return HRNet(_widths(18), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(18), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
-def hrnet_w30(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w30(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W30: branches of 30, 60, 120, 240 channels."""
-    return HRNet(_widths(30), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(30), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
-def hrnet_w32(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w32(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W32: branches of 32, 64, 128, 256 channels."""
-    return HRNet(_widths(32), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(32), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
-def hrnet_w40(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w40(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W40: branches of 40, 80, 160, 320 channels."""
-    return HRNet(_widths(40), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(40), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
-def hrnet_w44(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w44(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W44: branches of 44, 88, 176, 352 channels."""
-    return HRNet(_widths(44), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(44), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
-def hrnet_w48(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w48(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W48: branches of 48, 96, 192, 384 channels; the encoder of the paper."""
-    return HRNet(_widths(48), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(48), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
-def hrnet_w64(*, padding: Padding = "same", upsampling: Upsampling = "bilinear") -> HRNet:
+def hrnet_w64(
+    *, padding: Padding = "same", upsampling: Upsampling = "bilinear", outputs: Sequence[int] = ALL_OUTPUTS
+) -> HRNet:
     """HRNet-W64: branches of 64, 128, 256, 512 channels."""
-    return HRNet(_widths(64), padding=padding, upsampling=upsampling)
+    return HRNet(_widths(64), padding=padding, upsampling=upsampling, outputs=outputs)
 
 
 def _widths(width: int) -> tuple[int, int, int, int]:

@@ -2,6 +2,15 @@
 
 from mattekit.encoders import timm
 from mattekit.encoders._protocol import Encoder
+from mattekit.encoders.efficientnet_lite import (
+    EfficientNetLite,
+    efficientnet_lite0,
+    efficientnet_lite1,
+    efficientnet_lite2,
+    efficientnet_lite3,
+    efficientnet_lite4,
+)
+from mattekit.encoders.feature_pyramid import FeaturePyramid
 from mattekit.encoders.hrnet import (
     HRNet,
     hrnet_w18,
@@ -16,8 +25,15 @@ from mattekit.encoders.hrnet import (
 )
 
 __all__ = [
+    "EfficientNetLite",
     "Encoder",
+    "FeaturePyramid",
     "HRNet",
+    "efficientnet_lite0",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "efficientnet_lite3",
+    "efficientnet_lite4",
     "hrnet_w18",
     "hrnet_w18_small_v1",
     "hrnet_w18_small_v2",

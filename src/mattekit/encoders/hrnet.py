@@ -233,11 +233,12 @@ class _Bottleneck(nn.Module):
 
 
 class _SameConv2d(nn.Conv2d):
-    """A 3×3 convolution of stride 2 that pads as TensorFlow's "same": nothing before an even side, one row after."""
+    """A convolution of stride 2 that pads as TensorFlow's "same": an even side gets one row less before than after."""
 
     def forward(self, input: Tensor) -> Tensor:
-        top, left = (_rows_before(side) for side in input.shape[-2:])
-        return super().forward(F.pad(input, (left, 1, top, 1)))
+        after = self.kernel_size[0] // 2
+        top, left = (after - 1 + _rows_before(side) for side in input.shape[-2:])
+        return super().forward(F.pad(input, (left, after, top, after)))
 
 
 def _rows_before(side: int) -> int:

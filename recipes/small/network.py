@@ -1,0 +1,60 @@
+"""The small network, and the heads that train its coarse half alone."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
+from mattekit.blocks.conv import resize_bilinear
+from mattekit.encoders import FeaturePyramid, efficientnet_lite0
+from mattekit.models import PPMatting
+
+
+def small_network() -> PPMatting:
+    """PP-Matting in narrow: EfficientNet-Lite0 with a feature pyramid, SCB from 96 to 8 channels, HRDB of 16 to 8."""
+    encoder = FeaturePyramid(efficientnet_lite0(), (8, 8, 32, 96, 96), keep=(0, 1, 3))
+    context = SemanticContextBranch(
+        encoder.channels[-1],
+        pooling=PyramidPooling(encoder.channels[-1], 96),
+        widths=((96, 64), (64, 48), (48, 32), (24, 16), (16, 8)),
+    )
+    detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, widths=(16, 8, 8, 8))
+    return PPMatting(encoder, context, detail, ReplaceFusion())
+
+
+class CoarseHeads(nn.Module):
+    """1×1 heads at a quarter of the image, which exist in training alone.
+
+    The first reads the context branch's third block, the second the pyramid's level that the detail branch reads. They
+    train all that knows what is in the photo at a third of the whole network's cost.
+    """
+
+    def __init__(self, network: PPMatting) -> None:
+        super().__init__()
+        self.semantic = nn.Conv2d(network.context.guidance_channels[2], 3, 1)
+        self.matte = nn.Conv2d(network.encoder.channels[1], 1, 1)
+
+    def forward(self, network: PPMatting, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Semantic logits (N, 3, H/4, W/4) and logits of a coarse matte (N, 1, H/4, W/4)."""
+        features = network.encoder(network.normalise(image))
+        context, quarter = network.context, features[1].shape[-2:]
+        pooled = context.pooling(features[-1])
+        out = context.blocks[0](torch.cat([pooled, features[-1]], 1))
+        for side, block, scale in zip(context.sides, context.blocks[1:3], (1, 2), strict=False):
+            size = [length * scale for length in features[-1].shape[-2:]]
+            out = resize_bilinear(out, size)
+            out = block(torch.cat([resize_bilinear(side(pooled), size), out], 1))
+        return self.semantic(resize_bilinear(out, quarter)), self.matte(features[1])
+
+
+def freeze_encoder(network: PPMatting, blocks: int) -> None:
+    """Keep the encoder's batch statistics, and train nothing of its stem and first blocks."""
+    encoder = network.encoder.encoder
+    encoder.eval()
+    for part in (encoder.stem, *encoder.blocks[:blocks]):
+        part.requires_grad_(False)
+
+
+def quarter(alpha: Tensor) -> Tensor:
+    """A matte at a quarter of its size."""
+    return F.avg_pool2d(alpha, 4)

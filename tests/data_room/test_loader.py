@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -168,3 +170,18 @@ def test_impossible_settings(options, message):
         Loader(Drawn(), **options)
     with pytest.raises(ValueError, match="source must have at least one sample"):
         Loader(Drawn(0), batch_size=1)
+
+
+def test_workers_start_beside_threads_of_opencv():
+    """A worker forked while OpenCV's threads ran waited for them for ever."""
+    script = (
+        "import cv2, numpy as np\n"
+        "from mattekit.data import Loader, Resize, SyntheticMattes\n"
+        "cv2.setNumThreads(4)\n"
+        "cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.float32), (9, 9), 2)\n"
+        "loader = Loader(SyntheticMattes(seed=0, length=2), Resize(32), batch_size=2, epochs=1, workers=1)\n"
+        "print(len(list(loader)), cv2.getNumThreads())\n"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, check=True).stdout == b"1 4\n"
+    )

@@ -1,6 +1,7 @@
 """From a source to batches: the same ones on any number of workers and processes, before and after a resume."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -135,18 +136,19 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from ``start`` on; each iterator begins there anew."""
-        return iter(
-            DataLoader(
-                self._maker,
-                batch_size=None,  # an item is a whole batch, so that a worker does all of it
-                sampler=self._plans(),  # pyright: ignore[reportArgumentType]: any iterable will do
-                num_workers=self.workers,
-                collate_fn=_as_it_is,
-                pin_memory=torch.cuda.is_available(),
-                worker_init_fn=_one_thread,
-                generator=torch.Generator(),  # or it would draw from the global one, and resuming would show
-            )
+        batches = DataLoader(
+            self._maker,
+            batch_size=None,  # an item is a whole batch, so that a worker does all of it
+            sampler=self._plans(),  # pyright: ignore[reportArgumentType]: any iterable will do
+            num_workers=self.workers,
+            collate_fn=_as_it_is,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # or it would draw from the global one, and resuming would show
         )
+        if not self.workers:
+            return iter(batches)
+        with _one_thread_each():
+            return iter(batches)
 
     def _plans(self) -> Iterator["_Plan"]:
         """For each batch, which samples of which epoch are this process's, and where the next batch starts."""
@@ -225,8 +227,18 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _one_thread(worker: int) -> None:
-    """Let the workers be the parallelism."""
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let the workers that start within be the parallelism: their OpenCV has no threads of its own.
+
+    The threads end before the workers are forked, for a process that is forked beside running ones waits for them
+    for ever. Afterwards this process has as many as before.
+    """
     import cv2
 
-    cv2.setNumThreads(1)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

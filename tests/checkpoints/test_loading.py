@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from safetensors import safe_open
@@ -7,6 +9,8 @@ from mattekit import checkpoints
 from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import prepare
 from mattekit.models import pp_matting
+
+OFFICIAL = {"padding": "symmetric", "upsampling": "nearest"}
 
 
 def tiny(**options):
@@ -46,7 +50,7 @@ def test_everything_wrong_is_listed_in_one_error(tmp_path):
     path = damaged(
         tmp_path / "bad.pth", drop=["conv1.weight", "bn1.bias"], add=["zebra", "aardvark"], reshape=["bn2.bias"]
     )
-    model = tiny(padding="symmetric")
+    model = tiny(**OFFICIAL)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(RuntimeError) as error:
         checkpoints.load(model, path)
@@ -66,7 +70,7 @@ def test_everything_wrong_is_listed_in_one_error(tmp_path):
 
 def test_not_strict_reports(tmp_path):
     path = damaged(tmp_path / "bad.pth", drop=["bn1.bias"], add=["zebra"], reshape=["bn2.bias"])
-    model = tiny(padding="symmetric")
+    model = tiny(**OFFICIAL)
     report = checkpoints.load(model, path, strict=False)
     assert report.kind == "HRNet"
     assert report.missing == ("bn1.bias",)
@@ -83,7 +87,7 @@ def test_classification_head_is_left_out_and_named(tmp_path):
         "incre_modules.0.0.conv1.weight": torch.zeros(2),
     }
     torch.save({"state_dict": tensors}, tmp_path / "hrnet.pth")
-    report = checkpoints.load(tiny(padding="symmetric"), tmp_path / "hrnet.pth")
+    report = checkpoints.load(tiny(**OFFICIAL), tmp_path / "hrnet.pth")
     assert report.complete
     assert report.head == ("classifier.bias", "incre_modules.0.0.conv1.weight")
 
@@ -91,14 +95,14 @@ def test_classification_head_is_left_out_and_named(tmp_path):
 def test_files_without_batch_counters(tmp_path):
     tensors = {name: t for name, t in tiny().state_dict().items() if not name.endswith("num_batches_tracked")}
     torch.save(tensors, tmp_path / "old.pth")
-    assert checkpoints.load(tiny(padding="symmetric"), tmp_path / "old.pth").complete
+    assert checkpoints.load(tiny(**OFFICIAL), tmp_path / "old.pth").complete
 
 
 def test_wrong_sort_of_number(tmp_path):
     tensors = {**tiny().state_dict(), "bn1.bias": torch.zeros(64, dtype=torch.int64)}
     torch.save(tensors, tmp_path / "ints.pth")
     with pytest.raises(RuntimeError, match=r"bn1.bias: the model has torch.float32, the file torch.int64"):
-        checkpoints.load(tiny(padding="symmetric"), tmp_path / "ints.pth")
+        checkpoints.load(tiny(**OFFICIAL), tmp_path / "ints.pth")
 
 
 def test_says_where_an_encoder_belongs(tmp_path):
@@ -110,12 +114,15 @@ def test_says_where_an_encoder_belongs(tmp_path):
         checkpoints.load(hrnet_w18_small_v1(), tmp_path / "whole.safetensors")
 
 
-def test_other_padding_is_said(tmp_path):
+def test_other_settings_are_said(tmp_path):
     torch.save(tiny().state_dict(), tmp_path / "official.pth")
-    with pytest.warns(UserWarning, match="trained with padding='symmetric', and the encoder has padding='same'"):
+    trained = (
+        "trained with padding='symmetric', upsampling='nearest', and the model has padding='same', upsampling='bil"
+    )
+    with pytest.warns(UserWarning, match=f"official.pth holds HRNet weights, {trained}"):
         checkpoints.load(tiny(), tmp_path / "official.pth")
-    checkpoints.save(tiny(padding="symmetric"), tmp_path / "ours.safetensors")
-    with pytest.warns(UserWarning, match="trained with padding='symmetric', and the encoder has padding='same'"):
+    checkpoints.save(tiny(**OFFICIAL), tmp_path / "ours.safetensors")
+    with pytest.warns(UserWarning, match=f"ours.safetensors holds mattekit weights, {trained}"):
         checkpoints.load(tiny(), tmp_path / "ours.safetensors")
 
 
@@ -133,7 +140,7 @@ def test_save_takes_channels_last(tmp_path):
     checkpoints.save(model, tmp_path / "m.safetensors")
     with safe_open(tmp_path / "m.safetensors", framework="pt") as file:
         torch.testing.assert_close(file.get_tensor("conv2.weight"), model.conv2.weight.detach())
-        assert file.metadata()["padding"] == "same"
+        assert json.loads(file.metadata()["description"])["arguments"]["padding"] == "same"
 
 
 def test_save_takes_networks_composed_by_hand(tmp_path):

@@ -12,7 +12,7 @@ def test_paddleseg_names_cover_the_network(encoder):
     given = {name: torch.empty(shape, device="meta") for name, shape in seeded.paddle_shapes(encoder).items()}
     assert len(given) == 1764
     named = to_mattekit(given)
-    assert named.kind == "PaddleSeg PP-Matting"
+    assert named.kind.name == "PaddleSeg PP-Matting"
     with torch.device("meta"):
         own = pp_matting(encoder).state_dict()
     own = {name: tensor.shape for name, tensor in own.items() if not name.endswith("num_batches_tracked")}
@@ -23,7 +23,7 @@ def test_paddleseg_encoder_alone():
     whole = to_mattekit({name: torch.empty(0) for name in seeded.paddle_shapes()}).tensors
     backbone = [name for name in seeded.paddle_shapes() if name.startswith("backbone.")]
     named = to_mattekit({name.removeprefix("backbone."): torch.empty(0) for name in [*backbone, "fc.weight"]})
-    assert named.kind == "PaddleSeg HRNet"
+    assert named.kind.name == "PaddleSeg HRNet"
     assert named.head == ("fc.weight",)
     assert {f"encoder.{name}" for name in named.tensors} == {name for name in whole if name.startswith("encoder.")}
 
@@ -73,6 +73,6 @@ def test_a_prefix_that_not_all_share_stays():
 def test_data_parallel_prefix_is_dropped():
     names = ["module.conv1.weight", "module.stage2.0.branches.0.0.conv1.weight", "module.classifier.bias"]
     named = to_mattekit({name: torch.empty(0) for name in names})
-    assert named.kind == "HRNet"
+    assert named.kind.name == "HRNet"
     assert list(named.tensors) == ["conv1.weight", "stage2.0.branches.0.0.conv1.weight"]
     assert named.head == ("classifier.bias",)

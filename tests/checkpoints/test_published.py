@@ -53,7 +53,9 @@ def server(tmp_path, monkeypatch):
 
 
 def record(server, name="human-512"):
-    return dataclasses.replace(published[name], url=f"http://127.0.0.1:{server.server_port}/ppmatting-w18.pdparams")
+    return dataclasses.replace(
+        published[name], url=f"http://127.0.0.1:{server.server_port}/ppmatting-hrnet_w18-human_512.pdparams"
+    )
 
 
 @pytest.fixture
@@ -63,7 +65,7 @@ def folder(tmp_path):
 
 def test_downloads_once_into_the_hub_folder(server, folder, capsys):
     path = download(record(server))
-    assert path == folder / "ppmatting-w18.pdparams"
+    assert path == folder / "ppmatting-hrnet_w18-human_512.pdparams"
     assert path.read_bytes() == CONTENT
     assert "100%" in capsys.readouterr().err
     assert download(record(server)) == path
@@ -74,23 +76,23 @@ def test_goes_on_after_an_interruption(server, folder):
     server.hang_up_after = 1_500_000
     with pytest.raises(RuntimeError, match=r"cannot download 'human-512' from .*: got 1500000 of 2097152 bytes"):
         download(record(server))
-    assert [path.name for path in folder.iterdir()] == ["ppmatting-w18.pdparams.part"]
+    assert [path.name for path in folder.iterdir()] == ["ppmatting-hrnet_w18-human_512.pdparams.part"]
     server.hang_up_after = len(CONTENT)
     assert download(record(server)).read_bytes() == CONTENT
     assert server.ranges == [None, "bytes=1500000-"]
-    assert [path.name for path in folder.iterdir()] == ["ppmatting-w18.pdparams"]
+    assert [path.name for path in folder.iterdir()] == ["ppmatting-hrnet_w18-human_512.pdparams"]
 
 
 def test_starts_anew_where_the_server_knows_no_ranges(server, folder):
     folder.mkdir(parents=True)
-    (folder / "ppmatting-w18.pdparams.part").write_bytes(b"something old")
+    (folder / "ppmatting-hrnet_w18-human_512.pdparams.part").write_bytes(b"something old")
     server.honours_ranges = False
     assert download(record(server)).read_bytes() == CONTENT
 
 
 def test_starts_anew_where_too_much_is_there(server, folder):
     folder.mkdir(parents=True)
-    (folder / "ppmatting-w18.pdparams.part").write_bytes(CONTENT + b"more")
+    (folder / "ppmatting-hrnet_w18-human_512.pdparams.part").write_bytes(CONTENT + b"more")
     assert download(record(server)).read_bytes() == CONTENT
     assert server.ranges == [f"bytes={len(CONTENT) + 4}-", None]
 
@@ -110,7 +112,7 @@ def test_offline_says_what_to_do(server, folder):
         RuntimeError, match="Without a network, fetch that address elsewhere and put the file at"
     ) as error:
         download(entry)
-    assert str(folder / "ppmatting-w18.pdparams") in str(error.value)
+    assert str(folder / "ppmatting-hrnet_w18-human_512.pdparams") in str(error.value)
     assert "or pass its path as weights" in str(error.value)
 
 
@@ -119,7 +121,7 @@ def test_a_name_brings_encoder_weights_and_test_time_size(server, tmp_path, monk
     server.hang_up_after = len(server.content)
     monkeypatch.setattr(loading, "published", {"human-512": record(server)})
     model = pp_matting(weights="human-512")
-    assert model.recipe["encoder"] == "hrnet_w18"
+    assert model.encoder.widths == (18, 36, 72, 144)
     assert model.max_short_side == 512
     other = pp_matting("hrnet_w18")
     assert checkpoints.load(other, "human-512").complete

@@ -39,7 +39,7 @@ WRITERS = {
 def test_content_decides_not_the_suffix(tmp_path, kind, suffix):
     path = tmp_path / f"weights{suffix}"
     WRITERS[kind](path)
-    torch.testing.assert_close(read_checkpoint(path).named.tensors, WEIGHTS)
+    torch.testing.assert_close(read_checkpoint(path).named().tensors, WEIGHTS)
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -73,7 +73,7 @@ def test_foreign_files(tmp_path, content, message):
 
 def test_several_state_dicts_are_named(tmp_path):
     torch.save({"model": WEIGHTS, "ema": WEIGHTS, "epoch": 3}, tmp_path / "both.pth")
-    with pytest.raises(RuntimeError, match=r"must hold one state dict .*, got 2: 'model', 'ema'$"):
+    with pytest.raises(RuntimeError, match=r"must hold one state dict .*, got 2: 'model', 'ema'; choose one with key$"):
         read_checkpoint(tmp_path / "both.pth")
 
 

@@ -4,7 +4,7 @@ import torch
 from mattekit import checkpoints
 from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
 from mattekit.encoders import hrnet_w18_small_v1
-from mattekit.models import pp_matting
+from mattekit.models import Preprocessing, describe, pp_matting
 from oracles import seeded
 
 
@@ -41,20 +41,19 @@ def test_rows_of_table_4(name, kind):
 
 def test_takes_an_encoder_object():
     encoder = hrnet_w18_small_v1(padding="symmetric")
-    model = pp_matting(encoder)
-    assert model.encoder is encoder
-    assert model.recipe is None
+    assert pp_matting(encoder).encoder is encoder
 
 
 def test_finds_the_encoder_that_weights_fit(pdparams):
-    assert pp_matting(weights=pdparams).recipe["encoder"] == "hrnet_w18"
+    assert pp_matting(weights=pdparams).encoder.widths == (18, 36, 72, 144)
 
 
 def test_weights_of_another_encoder_are_listed(pdparams):
     with pytest.raises(RuntimeError, match="does not fit PPMatting") as error:
         pp_matting("hrnet_w48", weights=pdparams)
     lines = str(error.value).splitlines()
-    assert "  encoder.transition1.0.0.weight: the model has (48, 256, 3, 3), the file (18, 256, 3, 3)" in lines
+    assert "  context.blocks.0.0.conv.weight: the model has (512, 896, 3, 3), the file (512, 656, 3, 3)" in lines
+    assert lines[-1] == f"  and {int(lines[1].split('(')[1].split(')')[0]) - 20} more"
 
 
 def test_official_encoder_weights_bring_their_padding(tmp_path):
@@ -81,12 +80,12 @@ def test_paddles_encoder_weights_bring_theirs(tmp_path):
 )
 def test_saved_models_are_rebuilt(tmp_path, options):
     model = pp_matting("hrnet_w18_small_v1", **options).eval()
-    model.max_short_side = 768
-    model.mean.fill_(0.25)
+    model.preprocessing = Preprocessing((0.25, 0.5, 0.5), (0.125, 1, 1), 768)
     checkpoints.save(model.to(memory_format=torch.channels_last), tmp_path / "model.safetensors")
-    rebuilt = pp_matting(weights=tmp_path / "model.safetensors").eval()
-    assert rebuilt.recipe == model.recipe
-    assert rebuilt.max_short_side == 768
+    rebuilt = pp_matting(weights=tmp_path / "model.safetensors")
+    assert describe(rebuilt) == describe(model)
+    assert rebuilt.preprocessing == model.preprocessing
+    assert not rebuilt.training
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(tuple(rebuilt(image)), tuple(model.to(memory_format=torch.contiguous_format)(image)))
 
@@ -94,11 +93,17 @@ def test_saved_models_are_rebuilt(tmp_path, options):
 def test_arguments_must_not_contradict_a_saved_file(tmp_path):
     path = tmp_path / "model.safetensors"
     checkpoints.save(pp_matting("hrnet_w18_small_v1", guidance=(5,)), path)
-    with pytest.raises(ValueError, match=r"guidance must be \(5,\), as the weights were saved with, or left out, got"):
+    with pytest.raises(
+        ValueError, match=r"guidance must be \[5\], as .*model.safetensors was saved with, .*, got \(1, 3, 5\)"
+    ):
         pp_matting(weights=path, guidance=(1, 3, 5))
-    with pytest.raises(ValueError, match="fusion must be 'replace', as the weights were saved with"):
+    with pytest.raises(
+        ValueError, match=r"fusion must be 'ReplaceFusion', as .* was saved with, or fusion left out, got 'conv'"
+    ):
         pp_matting(weights=path, fusion="conv")
-    with pytest.raises(ValueError, match="encoder must be 'hrnet_w18_small_v1', as the weights were saved with"):
+    with pytest.raises(
+        ValueError, match=r"encoder's blocks must be \[1, 2, 2, 2\], as .*, got 'hrnet_w18' with \[4, 4, 4, 4\]"
+    ):
         pp_matting("hrnet_w18", weights=path)
     assert pp_matting(weights=path, guidance=[5], fusion="replace").detail.guidance == (5,)
 

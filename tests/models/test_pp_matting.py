@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mattekit.models import PPMatting, PPMattingOutput, pp_matting
+from mattekit.models import PPMatting, PPMattingOutput, Preprocessing, pp_matting
 from oracles import seeded
 from oracles.networks import small, trained_looking
 
@@ -85,7 +85,7 @@ def test_any_size(size):
 
 
 def test_normalises_inside():
-    model = small(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)).eval()
+    model = small(preprocessing=Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))).eval()
     seen = []
     model.encoder.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     image = torch.rand(1, 3, 32, 32)

@@ -37,6 +37,8 @@ class GatedConv(nn.Module):
 
     def __init__(self, channels: int, guidance_channels: int) -> None:
         super().__init__()
+        self.channels = channels
+        self.guidance_channels = guidance_channels
         self.project = nn.Conv2d(guidance_channels, 1, 1)
         self.gate = nn.Sequential(
             nn.BatchNorm2d(channels + 1),

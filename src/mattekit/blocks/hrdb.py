@@ -66,7 +66,9 @@ class HighResolutionDetailBranch(nn.Module):
         if len(guidance_channels) != 5:
             raise ValueError(f"guidance_channels must have five numbers, got {tuple(guidance_channels)}")
         self.in_channels = tuple(in_channels)
+        self.guidance_channels = tuple(guidance_channels)
         self.guidance = guidance
+        self.widths = tuple(widths)
         self.residuals = nn.ModuleList(
             [_ResidualBlock(sum(in_channels), widths[0]), *(_ResidualBlock(width, width) for width in widths[1:3])]
         )

@@ -75,6 +75,7 @@ class SemanticContextBranch(nn.Module):
         pooled = getattr(self.pooling, "out_channels", None)
         if not isinstance(pooled, int):
             raise ValueError(f"pooling must have an attribute out_channels, an int, got {pooled!r}")
+        self.widths = tuple((inner, out) for inner, out in widths)
         self.guidance_channels = tuple(out for _, out in widths)
         self.sides = nn.ModuleList(ConvBNReLU(pooled, out, bias=True) for out in self.guidance_channels[:-1])
         inputs = [pooled + in_channels, *(2 * out for out in self.guidance_channels[:-1])]

@@ -3,17 +3,20 @@
 import json
 import os
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from mattekit import __version__
-from mattekit.checkpoints.names import Kind
+from mattekit.checkpoints.description import contradictions, declared, describe, unwrap
+from mattekit.checkpoints.names import NamedTensors, without_wrappers
 from mattekit.checkpoints.published import download, published
 from mattekit.checkpoints.reading import Checkpoint, read_checkpoint
+from mattekit.checkpoints.wording import lines, plain, shown
 from mattekit.photos import write_atomically
 
 
@@ -22,39 +25,46 @@ class LoadReport:
     """What became of a checkpoint's entries, all sorted.
 
     Attributes:
-        kind: Whose names the file used.
+        kind: Whose names the file used, such as ``"mattekit"`` or ``"HRNet"``.
         loaded: Names, in the model, that were loaded.
         missing: Names in the model that the file lacks.
         unexpected: Names in the file that the model lacks.
         mismatched: For each entry of another shape or sort, a line that says so.
         head: Names, in the file, of the classification head that was left out of an encoder's weights.
+        unread: Names in the file of what the model leaves out on purpose, since nothing reads it.
     """
 
-    kind: Kind
+    kind: str
     loaded: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     mismatched: tuple[str, ...]
     head: tuple[str, ...]
+    unread: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        """Whether every entry of the model was loaded, and every entry of the file used."""
+        """Whether all of the model's entries were loaded, and all of the file's used but what the model leaves out."""
         return not (self.missing or self.unexpected or self.mismatched)
 
 
-def load(model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool = True) -> LoadReport:
+def load(
+    model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool = True, key: str | None = None
+) -> LoadReport:
     """Load a checkpoint into a PP-Matting or an encoder.
 
     The file is read by its content: .safetensors, .pth (``weights_only``), .pdparams, or a tar archive of one
     .pdparams, as PaddleSeg publishes encoders. Its names may be mattekit's, the official HRNet's (timm's are the same)
-    or PaddleSeg's; what torch.compile, DataParallel or Lightning's ``model.`` put before them is dropped. The head of a
-    classification network is left out and reported.
+    or PaddleSeg's. The names of a file that `save` wrote are taken as they are, and so are those of any file that has
+    all of the model's. In other files what torch.compile, DataParallel or Lightning's ``model.`` put before the names
+    is dropped. The head of a classification network is left out and reported.
 
     Args:
-        model: What to load into: a whole `mattekit.models.PPMatting`, or an encoder alone.
+        model: What to load into: a whole `mattekit.models.PPMatting`, or an encoder alone, also within torch.compile,
+            DataParallel or DistributedDataParallel.
         path_or_name: A file, or a name in `published`, which is downloaded on first use.
         strict: Refuse a file that does not fit in full. If False, what fits is loaded and the rest is reported.
+        key: Which of several state dicts in a file, such as ``"ema"``.
 
     Returns:
         A `LoadReport`.
@@ -62,11 +72,11 @@ def load(model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool
     Raises:
         TypeError: If ``path_or_name`` is neither, such as a state dict.
         FileNotFoundError: If there is no such file.
-        RuntimeError: If the file cannot be read; or, if ``strict``, when entries are missing, unexpected or of another
-            shape: all are listed, and the model is left as it was.
+        RuntimeError: If the file cannot be read, or nothing in it fits; or, if ``strict``, when entries are missing,
+            unexpected or of another shape: all are counted, 20 of each named, and the model is left as it was.
 
     Warns:
-        UserWarning: If the encoder pads otherwise than the weights were trained to.
+        UserWarning: If the model has other settings than the weights were trained with, such as the encoder's padding.
 
     Example:
         >>> import tempfile
@@ -79,10 +89,10 @@ def load(model: nn.Module, path_or_name: str | os.PathLike[str], *, strict: bool
         >>> report.complete
         True
     """
-    return load_checkpoint(model, open_checkpoint(path_or_name), name=str(path_or_name), strict=strict)
+    return load_checkpoint(model, open_checkpoint(path_or_name, key=key), strict=strict)
 
 
-def open_checkpoint(path_or_name: str | os.PathLike[str]) -> Checkpoint:
+def open_checkpoint(path_or_name: str | os.PathLike[str], *, key: str | None = None) -> Checkpoint:
     """Read a file, or published weights by name, downloaded if need be."""
     if not isinstance(path_or_name, str | os.PathLike):
         raise TypeError(
@@ -90,46 +100,81 @@ def open_checkpoint(path_or_name: str | os.PathLike[str]) -> Checkpoint:
             "state dict goes into model.load_state_dict"
         )
     record = published.get(str(path_or_name))
-    if record is None:
-        if not Path(path_or_name).exists():
-            raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(published)}")
-        return read_checkpoint(path_or_name)
-    preprocessing = json.dumps({"max_short_side": record.max_short_side})
-    return replace(read_checkpoint(download(record)), metadata={"preprocessing": preprocessing})
+    if record is None and not Path(path_or_name).exists():
+        raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(published)}")
+    return read_checkpoint(path_or_name if record is None else download(record), key=key)
 
 
-def load_checkpoint(model: nn.Module, checkpoint: Checkpoint, *, name: str, strict: bool) -> LoadReport:
-    """Load what `read_checkpoint` returned; ``name`` stands in the errors."""
-    own, given = model.state_dict(), checkpoint.named.tensors
-    missing = own.keys() - given.keys()
-    if not any(_is_counter(entry) for entry in given):  # Paddle has no such entries, old .pth files neither
-        missing = {entry for entry in missing if not _is_counter(entry)}
-    misfits = {entry: reason for entry in own.keys() & given.keys() if (reason := _misfit(own[entry], given[entry]))}
-    fitting = {entry: given[entry] for entry in own.keys() & given.keys() if entry not in misfits}
-    report = LoadReport(
-        kind=checkpoint.named.kind,
-        loaded=tuple(sorted(fitting)),
-        missing=tuple(sorted(missing)),
-        unexpected=tuple(sorted(given.keys() - own.keys())),
-        mismatched=tuple(f"{entry}: {misfits[entry]}" for entry in sorted(misfits)),
-        head=checkpoint.named.head,
-    )
-    if strict and not report.complete:
-        raise RuntimeError(_describe(report, model, name))
-    _warn_of_padding(model, checkpoint, name)
-    model.load_state_dict(fitting, strict=False)
-    _restore_preprocessing(model, checkpoint.metadata)
+def load_checkpoint(model: nn.Module, checkpoint: Checkpoint, *, strict: bool = True) -> LoadReport:
+    """Load what `read_checkpoint` returned."""
+    network = unwrap(model)
+    report, named = compare(network, checkpoint)
+    if strict:
+        demand_complete(report, network, checkpoint)
+    if not report.loaded:
+        raise RuntimeError(f"{checkpoint.path} ({report.kind} weights) has nothing that fits {type(network).__name__}")
+    known = checkpoint.known(named.kind)
+    _warn_of_other_settings(network, known, checkpoint.path, report.kind)
+    preprocessing = _preprocessing(network, known, checkpoint.path)
+    names = _names(network)
+    network.load_state_dict({names[name]: named.tensors[name] for name in report.loaded}, strict=False)
+    if preprocessing is not None:
+        network.preprocessing = preprocessing
     return report
 
 
-def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
-    """Save a model's weights as safetensors, with what is needed to rebuild it and its preprocessing.
+def compare(network: nn.Module, checkpoint: Checkpoint) -> tuple[LoadReport, NamedTensors]:
+    """Report which entries of a checkpoint fit a network, by names and shapes, and load nothing."""
+    state = network.state_dict()
+    own = {name: state[entry] for name, entry in _names(network).items()}
+    required = {name for name in own if not name.endswith(_COUNTER)}
+    named = checkpoint.named(required)
+    given = named.tensors
+    if any(name.endswith(_COUNTER) for name in given):  # Paddle has no such entries, old .pth files neither
+        required = own.keys()
+    misfits = {name: reason for name in own.keys() & given.keys() if (reason := _misfit(own[name], given[name]))}
+    extra, left_out = given.keys() - own.keys(), _left_out(network)
+    report = LoadReport(
+        kind=named.kind.name,
+        loaded=tuple(sorted(own.keys() & given.keys() - misfits.keys())),
+        missing=tuple(sorted(required - given.keys())),
+        unexpected=tuple(sorted(name for name in extra if not name.startswith(left_out))),
+        mismatched=tuple(f"{name}: {misfits[name]}" for name in sorted(misfits)),
+        head=named.head,
+        unread=tuple(sorted(name for name in extra if name.startswith(left_out))),
+    )
+    return report, named
 
-    ``mattekit.models.pp_matting(weights=path)`` rebuilds a model that `mattekit.models.pp_matting` made. Of a network
-    composed by hand the file holds the weights and the preprocessing; compose it anew and `load`.
+
+def demand_complete(report: LoadReport, network: nn.Module, checkpoint: Checkpoint) -> None:
+    """Raise RuntimeError if a checkpoint does not fit a network in full, and say where it does not."""
+    if report.complete:
+        return
+    message = [f"{checkpoint.path} ({report.kind} weights) does not fit {type(network).__name__}"]
+    if report.unexpected and all(f"encoder.{entry}" in report.missing for entry in report.unexpected):
+        message.append("it holds an encoder: load it into the network's `encoder`")
+    elif report.missing and all(f"encoder.{entry}" in report.unexpected for entry in report.missing):
+        message.append("it holds a whole PP-Matting, and the model is an encoder alone")
+    for title, entries in (
+        ("missing from the file", report.missing),
+        ("unexpected in the file", report.unexpected),
+        ("of another shape or sort", report.mismatched),
+    ):
+        if entries:
+            message += [f"{title} ({len(entries)}):", *lines(entries)]
+    raise RuntimeError("\n".join(message))
+
+
+def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Save a model's weights as safetensors, with the description from which it can be rebuilt.
+
+    ``mattekit.models.pp_matting(weights=path)`` rebuilds the network, whichever parts of mattekit it is made of. Of a
+    network with parts made by hand the file holds the weights and the names of those parts: put it together as it was
+    and `load`.
 
     Args:
-        model: The model, on any device, in any memory format.
+        model: The model, on any device, in any memory format, also within torch.compile, DataParallel or
+            DistributedDataParallel.
         path: The file, ending in ``.safetensors``. It is written whole or not at all.
 
     Raises:
@@ -144,28 +189,38 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     checkpoints.save(model, f"{folder}/mine.safetensors")
         ...     again = pp_matting(weights=f"{folder}/mine.safetensors")
-        >>> again.recipe["guidance"]
-        [5]
+        >>> again.detail.guidance
+        (5,)
     """
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {os.fspath(path)!r}")
-    if hasattr(model, "max_short_side") and not hasattr(model, "mean"):
-        raise TypeError(f"model must be a network, got a {type(model).__name__}: save the network that it was made of")
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    metadata = {"format": "pt", "mattekit": __version__}
-    if (padding := _padding(model)) is not None:
-        metadata["padding"] = padding
-    if (recipe := getattr(model, "recipe", None)) is not None:
-        metadata["recipe"] = json.dumps(recipe)
-    if hasattr(model, "max_short_side"):
-        preprocessing = {key: getattr(model, key).flatten().tolist() for key in ("mean", "std")}
-        metadata["preprocessing"] = json.dumps({**preprocessing, "max_short_side": model.max_short_side})
+    network = unwrap(model)
+    if hasattr(network, "max_short_side") and not hasattr(network, "preprocessing"):
+        raise TypeError(
+            f"model must be a network, got a {type(network).__name__}: save the network that it was made of"
+        )
+    state = network.state_dict()
+    tensors = {name: state[entry].detach().cpu().contiguous() for name, entry in _names(network).items()}
+    metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
     data = to_safetensors(tensors, metadata)
     write_atomically(path, lambda file: file.write(data))
 
 
-def _is_counter(entry: str) -> bool:
-    return entry.endswith(".num_batches_tracked")
+_COUNTER = ".num_batches_tracked"
+
+
+def _names(network: nn.Module) -> dict[str, str]:
+    """Each entry's name without what torch.compile put into it -> the name in the state dict."""
+    return {without_wrappers(entry): entry for entry in network.state_dict()}
+
+
+def _left_out(network: nn.Module) -> tuple[str, ...]:
+    """Prefixes of the entries that modules declare, by ``left_out``, to be unread in them and so not built."""
+    return tuple(
+        f"{without_wrappers(name)}.{prefix}".removeprefix(".")
+        for name, module in network.named_modules()
+        for prefix in getattr(module, "left_out", ())
+    )
 
 
 def _misfit(own: Tensor, given: Tensor) -> str | None:
@@ -176,44 +231,30 @@ def _misfit(own: Tensor, given: Tensor) -> str | None:
     return None
 
 
-def _describe(report: LoadReport, model: nn.Module, name: str) -> str:
-    lines = [f"{name} ({report.kind} weights) does not fit {type(model).__name__}"]
-    if report.unexpected and all(f"encoder.{entry}" in report.missing for entry in report.unexpected):
-        lines.append("it holds an encoder: load it into the network's `encoder`")
-    elif report.missing and all(f"encoder.{entry}" in report.unexpected for entry in report.missing):
-        lines.append("it holds a whole PP-Matting, and the model is an encoder alone")
-    for title, entries in (
-        ("missing from the file", report.missing),
-        ("unexpected in the file", report.unexpected),
-        ("of another shape or sort", report.mismatched),
-    ):
-        if entries:
-            lines.append(f"{title} ({len(entries)}):")
-            lines.extend(f"  {entry}" for entry in entries)
-    return "\n".join(lines)
-
-
-def _warn_of_padding(model: nn.Module, checkpoint: Checkpoint, name: str) -> None:
-    padding = _padding(model)
-    if padding is not None and checkpoint.padding not in (None, padding):
+def _warn_of_other_settings(network: nn.Module, known: Mapping[str, Any], path: Path, kind: str) -> None:
+    found = [
+        (place, there, here)
+        for place, there, here in contradictions(known, declared(network))
+        if place.partition(".")[0] != "preprocessing"  # it comes with the weights
+    ]
+    if found:
+        theirs = ", ".join(f"{plain(place) or 'class'}={shown(there)}" for place, there, _ in found)
+        ours = ", ".join(f"{plain(place) or 'class'}={shown(here)}" for place, _, here in found)
         warnings.warn(
-            f"{name} holds {checkpoint.named.kind} weights, trained with padding={checkpoint.padding!r}, and the "
-            f"encoder has padding={padding!r}: its features will differ from those the weights were trained for",
+            f"{path} holds {kind} weights, trained with {theirs}, and the model has {ours}: it will see otherwise than "
+            "the weights were trained to",
             stacklevel=4,
         )
 
 
-def _padding(model: nn.Module) -> str | None:
-    padding = getattr(getattr(model, "encoder", model), "padding", None)
-    return padding if isinstance(padding, str) else None
-
-
-def _restore_preprocessing(model: nn.Module, metadata: dict[str, str]) -> None:
-    if not hasattr(model, "max_short_side"):
-        return
-    for key, value in json.loads(metadata.get("preprocessing", "{}")).items():
-        if key == "max_short_side":
-            setattr(model, key, value)
-        else:
-            buffer = getattr(model, key)
-            buffer.copy_(torch.tensor(value).view_as(buffer))
+def _preprocessing(network: nn.Module, known: Mapping[str, Any], path: Path) -> Any:
+    """The network's preprocessing with what the file says of it; None where there is nothing to say."""
+    own = getattr(network, "preprocessing", None)
+    arguments = known.get("arguments")
+    given = arguments.get("preprocessing") if isinstance(arguments, Mapping) else None
+    if given is None or not is_dataclass(own) or isinstance(own, type):
+        return None
+    try:
+        return replace(own, **given["arguments"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RuntimeError(f"{path} has metadata that cannot be read: its preprocessing: {plain(error)}") from error

@@ -1,26 +1,30 @@
 """Whose names a state dict uses, and what mattekit calls the same tensors."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
-Kind = Literal["mattekit", "HRNet", "PaddleSeg PP-Matting", "PaddleSeg HRNet"]
 
-# Layers behind the features in image classification networks: the official code's and timm's, then PaddleClas's.
-_CLASSIFICATION_HEADS = (
-    "incre_modules.",
-    "downsamp_modules.",
-    "final_layer.",
-    "classifier.",
-    "last_cls.",
-    "cls_head_conv_list.",
-    "conv_last.",
-    "out.",
-    "fc.",
-)
+@dataclass(frozen=True)
+class Kind:
+    """A kind of weights, told by its names.
+
+    Attributes:
+        name: What reports call it.
+        signs: Prefixes of which any tells the kind.
+        rename: Its name of an entry to mattekit's.
+        head: Prefixes of the layers behind the features in a classification network, which encoders lack.
+        description: What is known of every network with such weights: a description with some of its arguments.
+    """
+
+    name: str
+    signs: tuple[str, ...] = ()
+    rename: Callable[[str], str] = str
+    head: tuple[str, ...] = ()
+    description: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,40 +42,34 @@ class NamedTensors:
     head: tuple[str, ...]
 
 
-def to_mattekit(tensors: Mapping[str, Tensor]) -> NamedTensors:
-    """Recognise whose names a state dict uses and change them to mattekit's."""
-    tensors = _unwrap(tensors)
-    kind = _recognise(tensors)
-    rename = _RENAME[kind]
-    if kind in ("mattekit", "PaddleSeg PP-Matting"):
-        head = ()
-    else:
-        head = tuple(sorted(name for name in tensors if name.startswith(_CLASSIFICATION_HEADS)))
+def to_mattekit(tensors: Mapping[str, Tensor], own: Set[str] | None = None) -> NamedTensors:
+    """Recognise whose names a state dict uses and change them to mattekit's.
+
+    Args:
+        tensors: The state dict.
+        own: The names that the model has. Where the state dict has them all, they stay as they are.
+    """
+    unchanged = own is not None and own <= tensors.keys()
+    if not unchanged:
+        tensors = _unwrap(tensors)
+    kind = next((kind for kind in KINDS if any(name.startswith(kind.signs) for name in tensors)), MATTEKIT)
+    head = {name for name in tensors if name.startswith(kind.head) and not (unchanged and name in (own or ()))}
+    rename = str if unchanged else kind.rename
     kept = {rename(name): tensor for name, tensor in tensors.items() if name not in head}
-    return NamedTensors(kind, kept, head)
+    return NamedTensors(kind, kept, tuple(sorted(head)))
 
 
 def _unwrap(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Drop what torch.compile, DataParallel and a Lightning module with the network as ``model`` put before names."""
-    names = {name: name.replace("_orig_mod.", "").removeprefix("module.") for name in tensors}
+    names = {name: without_wrappers(name).removeprefix("module.") for name in tensors}
     if all(name.startswith("model.") for name in names.values()):
         names = {name: short.removeprefix("model.") for name, short in names.items()}
     return {names[name]: tensor for name, tensor in tensors.items()}
 
 
-def _recognise(names: Iterable[str]) -> Kind:
-    names = set(names)
-    if any(name.startswith(("scb.", "hrdb.", "backbone.")) for name in names):
-        return "PaddleSeg PP-Matting"
-    if any(name.startswith("conv_layer1_1.") for name in names):
-        return "PaddleSeg HRNet"
-    if any(name.startswith("stage2.") for name in names):
-        return "HRNet"
-    return "mattekit"
-
-
-def _unchanged(name: str) -> str:
-    return name
+def without_wrappers(name: str) -> str:
+    """An entry's name without what torch.compile put into it."""
+    return name.replace("_orig_mod.", "")
 
 
 def _from_paddle_pp_matting(name: str) -> str:
@@ -173,9 +171,37 @@ _DETAIL: _Rules = [
     (r"detail_conv(?=\.)", lambda m: "head"),
 ]
 
-_RENAME: dict[Kind, Callable[[str], str]] = {
-    "mattekit": _unchanged,
-    "HRNet": _unchanged,
-    "PaddleSeg PP-Matting": _from_paddle_pp_matting,
-    "PaddleSeg HRNet": _from_paddle_hrnet,
-}
+
+def _hrnet(padding: str, upsampling: str) -> dict[str, Any]:
+    return {"class": "HRNet", "arguments": {"padding": padding, "upsampling": upsampling}}
+
+
+_TORCH_HEAD = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.", "fc.")
+_PADDLE_HEAD = ("last_cls.", "cls_head_conv_list.", "conv_last.", "out.", "fc.")
+
+MATTEKIT = Kind("mattekit")
+
+# a new kind of weights is one more entry; the first whose sign is found is taken
+KINDS = (
+    Kind(
+        "PaddleSeg PP-Matting",
+        signs=("scb.", "hrdb.", "backbone."),
+        rename=_from_paddle_pp_matting,
+        description={
+            "class": "PPMatting",
+            "arguments": {
+                "encoder": _hrnet("same", "bilinear"),
+                "fusion": {"class": "ReplaceFusion", "arguments": {}},
+            },
+        },
+    ),
+    Kind(
+        "PaddleSeg HRNet",
+        signs=("conv_layer1_1.",),
+        rename=_from_paddle_hrnet,
+        head=_PADDLE_HEAD,
+        description=_hrnet("same", "bilinear"),
+    ),
+    # timm's have the same names, padding and upsampling
+    Kind("HRNet", signs=("stage2.",), head=_TORCH_HEAD, description=_hrnet("symmetric", "nearest")),
+)

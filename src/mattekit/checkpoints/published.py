@@ -74,6 +74,12 @@ published: Mapping[str, PublishedWeights] = MappingProxyType(
 """Name to `PublishedWeights`."""
 
 
+def limit_of(path: Path) -> int | None:
+    """The limit of the short side of a published file, told by the file's name; None for other files."""
+    limits = {record.url.rsplit("/", 1)[-1]: record.max_short_side for record in published.values()}
+    return limits.get(path.name)
+
+
 def download(record: PublishedWeights) -> Path:
     """The file of published weights, downloaded into torch's hub folder (``TORCH_HOME``) the first time.
 

@@ -4,7 +4,7 @@ import os
 import pickle
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,37 +14,64 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from mattekit.checkpoints.names import Kind, NamedTensors, to_mattekit
+from mattekit.checkpoints.description import from_recipe, parse
+from mattekit.checkpoints.names import MATTEKIT, Kind, NamedTensors, to_mattekit
 from mattekit.checkpoints.pdparams import parse_pdparams
+from mattekit.checkpoints.published import limit_of
+from mattekit.checkpoints.wording import listed
 
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
-# how the encoders of each kind of weights were trained to pad
-_TRAINED_PADDING: dict[Kind, str] = {
-    "HRNet": "symmetric",
-    "PaddleSeg HRNet": "same",
-    "PaddleSeg PP-Matting": "same",
-}
-
-
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: tensors under mattekit's names, and what `mattekit.checkpoints.save` wrote beside them."""
+    """What a file holds.
 
-    named: NamedTensors
-    metadata: dict[str, str]
+    Attributes:
+        path: The file.
+        tensors: Its state dict, under the names of the file.
+        description: What it says of its network: everything where `mattekit.checkpoints.save` wrote it, a part where
+            mattekit 0.1.0.dev0 did; None where it says nothing.
+        described: Whether it says everything, so that its names are mattekit's.
+    """
 
-    @property
-    def padding(self) -> str | None:
-        """How the encoder's strided convolutions padded in training, if that is known."""
-        return self.metadata.get("padding") or _TRAINED_PADDING.get(self.named.kind)
+    path: Path
+    tensors: dict[str, Tensor]
+    description: Mapping[str, Any] | None
+    described: bool
+
+    def named(self, own: Set[str] | None = None) -> NamedTensors:
+        """The tensors under mattekit's names; ``own`` are those of the model, where there is one.
+
+        Raises:
+            RuntimeError: If two entries have one name in mattekit.
+        """
+        if self.described:
+            return NamedTensors(MATTEKIT, self.tensors, ())
+        named = to_mattekit(self.tensors, own)
+        if len(named.tensors) + len(named.head) < len(self.tensors):
+            raise RuntimeError(f"{self.path} has several entries that are one and the same in mattekit")
+        return named
+
+    def known(self, kind: Kind) -> Mapping[str, Any]:
+        """What is known of the network, from the file or from its kind of weights: a description or parts of one."""
+        if self.description is not None:
+            return self.description
+        known = dict(kind.description)
+        if known.get("class") == "PPMatting" and (limit := limit_of(self.path)):
+            preprocessing = {"class": "Preprocessing", "arguments": {"max_short_side": limit}}
+            known["arguments"] = {**known["arguments"], "preprocessing": preprocessing}
+        return known
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def read_checkpoint(path: str | os.PathLike[str], *, key: str | None = None) -> Checkpoint:
     """Read a .safetensors, .pth or .pdparams file, or a tar archive of one .pdparams, whatever it is called.
+
+    Args:
+        path: The file.
+        key: Which of several state dicts in the file.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -57,19 +84,24 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     if not head:
         raise RuntimeError(f"{path} is empty")
     if _is_safetensors(head, path.stat().st_size):
-        tensors, metadata = _read_safetensors(path)
+        content, metadata = _read_safetensors(path)
     elif head.startswith((_ZIP, _LEGACY_TORCH)):
-        tensors = _read_torch(path)
+        content = _read_torch(path)
     elif head.startswith(_GZIP) or tarfile.is_tarfile(path):
-        tensors = _read_archive(path)
+        content = _read_archive(path)
     elif head[0] == 0x80:
-        tensors = _to_tensors(parse_pdparams(path.read_bytes(), str(path)))
+        content = _to_tensors(parse_pdparams(path.read_bytes(), str(path)))
     else:
         raise RuntimeError(
             f"{path} is no checkpoint: it is neither .safetensors nor .pth nor .pdparams nor an archive of one "
             f"(its first bytes are {head[:8]!r})"
         )
-    return Checkpoint(to_mattekit(_find_state_dict(tensors, path)), metadata)
+    tensors = _find_state_dict(content, path, key)
+    try:
+        description = parse(metadata["description"]) if "description" in metadata else from_recipe(metadata)
+    except ValueError as error:
+        raise RuntimeError(f"{path} has metadata that cannot be read: {error}") from error
+    return Checkpoint(path, tensors, description, described="description" in metadata)
 
 
 def _is_safetensors(head: bytes, size: int) -> bool:
@@ -115,16 +147,26 @@ def _to_tensors(value: Any) -> Any:
     return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
 
 
-def _find_state_dict(content: Any, path: Path) -> dict[str, Tensor]:
-    """The content itself, or the one dict of tensors inside, such as under ``state_dict``, ``model`` or ``weights``."""
-    candidates = {"": content, **content} if isinstance(content, Mapping) else {}
-    found = {key: candidate for key, candidate in candidates.items() if _is_state_dict(candidate)}
+def _find_state_dict(content: Any, path: Path, key: str | None) -> dict[str, Tensor]:
+    """The content itself, or a dict of tensors inside, such as under ``state_dict``, ``model`` or ``weights``."""
+    inside = content if isinstance(content, Mapping) else {}
+    found = {name: item for name, item in inside.items() if _is_state_dict(item)}
+    if key is not None:
+        if key not in found:
+            raise RuntimeError(f"{path} holds no state dict {key!r}; it holds {listed(found) or 'none under a name'}")
+        return dict(found[key])
+    if _is_state_dict(content):
+        return dict(content)
     if len(found) != 1:
-        which = f": {', '.join(map(repr, found))}" if found else ""
+        which = f": {listed(found)}; choose one with key" if found else ""
         raise RuntimeError(f"{path} must hold one state dict (a dict of names to tensors), got {len(found)}{which}")
     (state_dict,) = found.values()
     return dict(state_dict)
 
 
 def _is_state_dict(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(name, str) and isinstance(item, Tensor) for name, item in value.items())
+    )

@@ -75,6 +75,10 @@ class HRNet(nn.Module):
         for name, numbers in (("widths", widths), ("modules", modules), ("blocks", blocks)):
             if len(numbers) != 4:
                 raise ValueError(f"{name} must have four numbers, got {tuple(numbers)}")
+        self.widths = tuple(widths)
+        self.modules_ = tuple(modules)  # torch's Module has a method of the name
+        self.blocks = tuple(blocks)
+        self.stage1_width = stage1_width
         self.padding: Padding = padding
         self.upsampling: Upsampling = upsampling
         self.widths = tuple(widths)

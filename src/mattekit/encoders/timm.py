@@ -35,6 +35,7 @@ class TimmEncoder(nn.Module):
 
     def __init__(self, name: str, *, pretrained: bool = False) -> None:
         super().__init__()
+        self.name = name
         timm = _import_timm()
         self.model: nn.Module = timm.create_model(name, pretrained=pretrained, features_only=True)
         info: Any = self.model.feature_info

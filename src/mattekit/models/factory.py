@@ -1,13 +1,14 @@
 """The factory: names in, a PP-Matting out."""
 
-import json
+import inspect
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mattekit import encoders
 from mattekit._checks import check_choice
@@ -18,13 +19,17 @@ from mattekit.blocks import (
     ReplaceFusion,
     SemanticContextBranch,
 )
-from mattekit.checkpoints.loading import load_checkpoint, open_checkpoint
+from mattekit.checkpoints.description import Outline, contradictions, declared
+from mattekit.checkpoints.loading import compare, demand_complete, load_checkpoint, open_checkpoint
 from mattekit.checkpoints.reading import Checkpoint, read_checkpoint
+from mattekit.checkpoints.wording import plain, shown
 from mattekit.encoders import Encoder, HRNet
+from mattekit.models import description as descriptions
 from mattekit.models.pp_matting import PPMatting, check_encoder
+from mattekit.models.preprocessing import Preprocessing
 
-_ENCODERS: Mapping[str, Callable[..., HRNet]] = MappingProxyType(
-    {name: getattr(encoders, name) for name in encoders.__all__ if name.startswith("hrnet_")}
+_ENCODERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {name: make for name in encoders.__all__ if inspect.isfunction(make := getattr(encoders, name))}
 )
 _FUSIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
     {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion}
@@ -75,70 +80,159 @@ def pp_matting(
     """
     if weights is not None and encoder_weights is not None:
         raise ValueError("encoder_weights must be None where weights are given: they hold the encoder too")
+    if fusion is not None:
+        check_choice("fusion", fusion, _FUSIONS)
+    if isinstance(encoder, str) and encoder not in _ENCODERS:
+        names = ", ".join(map(repr, _ENCODERS))
+        raise ValueError(f"encoder must be one of {names}, got {encoder!r}; timm's are modules: pass a TimmEncoder")
+    if encoder is not None and not isinstance(encoder, str):
+        check_encoder(encoder)
     if weights is not None:
-        return _from_weights(encoder, guidance, fusion, weights)
-    checkpoint = None if encoder_weights is None else read_checkpoint(encoder_weights)
-    padding = None if checkpoint is None else checkpoint.padding
-    guidance = (1, 3, 5) if guidance is None else guidance
-    model = _build(encoder or "hrnet_w48", guidance, fusion or "replace", padding)
-    if checkpoint is not None:
-        load_checkpoint(model.encoder, checkpoint, name=str(encoder_weights), strict=True)
-    return model
+        return _from_weights(encoder, guidance, fusion, open_checkpoint(weights)).eval()
+    if encoder_weights is not None:
+        encoder = _encoder_from_weights(encoder, read_checkpoint(encoder_weights))
+    made = _ENCODERS[encoder or "hrnet_w48"]() if isinstance(encoder, str | None) else encoder
+    return _assemble(made, (1, 3, 5) if guidance is None else guidance, fusion or "replace")
 
 
-def _from_weights(
-    encoder: str | Encoder | None,
-    guidance: Sequence[int] | None,
-    fusion: str | None,
-    weights: str | os.PathLike[str],
-) -> PPMatting:
-    checkpoint = open_checkpoint(weights)
-    recipe = json.loads(checkpoint.metadata.get("recipe", "{}"))
-    named = _agree("encoder", encoder, recipe.get("encoder"), "") if isinstance(encoder, str | None) else encoder
-    model = _build(
-        named or _fitting_encoder(checkpoint, weights),
-        _agree("guidance", guidance, recipe.get("guidance"), (1, 3, 5)),
-        _agree("fusion", fusion, recipe.get("fusion"), "replace"),
-        checkpoint.padding,
-    )
-    load_checkpoint(model, checkpoint, name=str(weights), strict=True)
-    return model
-
-
-def _build(encoder: str | Encoder, guidance: Sequence[int], fusion: str, padding: str | None) -> PPMatting:
-    check_choice("fusion", fusion, _FUSIONS)
-    name = encoder if isinstance(encoder, str) else None
-    if isinstance(encoder, str):
-        if encoder not in _ENCODERS:
-            names = ", ".join(map(repr, _ENCODERS))
-            raise ValueError(f"encoder must be one of {names}, got {encoder!r}; timm's are modules: pass a TimmEncoder")
-        encoder = _ENCODERS[encoder](padding=padding or "same")
-    check_encoder(encoder)
+def _assemble(encoder: Encoder, guidance: Sequence[int], fusion: str) -> PPMatting:
     context = SemanticContextBranch(encoder.channels[-1])
     detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, guidance=guidance)
     half = (0.5, 0.5, 0.5)
-    mean, std = getattr(encoder, "mean", half), getattr(encoder, "std", half)
-    model = PPMatting(encoder, context, detail, _FUSIONS[fusion](), mean=mean, std=std)
-    if name is not None:
-        model.recipe = {"encoder": name, "guidance": list(detail.guidance), "fusion": fusion}
+    preprocessing = Preprocessing(getattr(encoder, "mean", half), getattr(encoder, "std", half))
+    return PPMatting(encoder, context, detail, _FUSIONS[fusion](), preprocessing=preprocessing)
+
+
+def _from_weights(
+    encoder: str | Encoder | None, guidance: Sequence[int] | None, fusion: str | None, checkpoint: Checkpoint
+) -> PPMatting:
+    said = _arguments(checkpoint.description)
+    _check_agreement("encoder", encoder, said.get("encoder"), checkpoint)
+    _check_agreement("guidance", guidance, _arguments(said.get("detail")).get("guidance"), checkpoint)
+    _check_agreement("fusion", fusion, said.get("fusion"), checkpoint)
+    if checkpoint.described:
+        given = {} if isinstance(encoder, str | None) else {"encoder": encoder}
+        description = {**(checkpoint.description or {}), "arguments": {**said, **given}}
+        model = _loaded(partial(_made, description, checkpoint), checkpoint)
+    else:
+        model = _loaded(partial(_composed, encoder, guidance, fusion, checkpoint), checkpoint)
+    if not isinstance(model, PPMatting):
+        raise RuntimeError(
+            f"{checkpoint.path} holds a {type(model).__name__}, not a PPMatting: pass it as encoder_weights"
+        )
     return model
 
 
-def _agree(name: str, given: Any, recorded: Any, default: Any) -> Any:
-    """The argument, or what the file records, or the default; an argument must not contradict the file."""
-    recorded = tuple(recorded) if isinstance(recorded, list) else recorded
-    given = tuple(given) if isinstance(given, Sequence) and not isinstance(given, str) else given
-    if None not in (given, recorded) and given != recorded:
-        raise ValueError(f"{name} must be {recorded!r}, as the weights were saved with, or left out, got {given!r}")
-    return next(value for value in (given, recorded, default) if value is not None)
+def _composed(
+    encoder: str | Encoder | None, guidance: Sequence[int] | None, fusion: str | None, checkpoint: Checkpoint
+) -> PPMatting:
+    """The network that a file without a description fits, as far as the arguments leave it open."""
+    named, said = checkpoint.named(), _arguments(checkpoint.description)
+    if checkpoint.description is not None and "fusion" not in said and None in (encoder, fusion):
+        raise RuntimeError(
+            f"{checkpoint.path} holds a network put together by hand, which mattekit 0.1.0.dev0 did not describe: give "
+            "its encoder and fusion, or put it together as it was and load the file into it"
+        )
+    if fusion is None:
+        learned = "conv" if "fusion.conv.weight" in named.tensors else "replace"
+        by_class = {part.__name__: name for name, part in _FUSIONS.items()}
+        fusion = by_class[said["fusion"]["class"]] if "fusion" in said else learned
+    if guidance is None:
+        gates = (re.match(r"detail\.gates\.([1-5])\.", name) for name in named.tensors)
+        guidance = sorted({int(gate[1]) for gate in gates if gate})
+    if not isinstance(encoder, str | None):
+        return _assemble(encoder, guidance, fusion)
+    tensors = {name.removeprefix("encoder."): x for name, x in named.tensors.items() if name.startswith("encoder.")}
+    known = _arguments(checkpoint.known(named.kind)).get("encoder")
+    return _assemble(_fitting_encoder(encoder, tensors, known, checkpoint), guidance, fusion)
 
 
-def _fitting_encoder(checkpoint: Checkpoint, name: str | os.PathLike[str]) -> str:
-    """The name of the family's encoder whose entries, shapes included, a checkpoint of a whole network has."""
-    given = {entry: tensor.shape for entry, tensor in checkpoint.named.tensors.items()}
-    for encoder, make in _ENCODERS.items():
-        with torch.device("meta"):
-            parameters = make().named_parameters()
-        if all(given.get(f"encoder.{entry}") == parameter.shape for entry, parameter in parameters):
-            return encoder
-    raise RuntimeError(f"{name} holds the weights of no encoder in {', '.join(_ENCODERS)}: name or pass the encoder")
+def _encoder_from_weights(encoder: str | Encoder | None, checkpoint: Checkpoint) -> Any:
+    if isinstance(encoder, nn.Module):
+        load_checkpoint(encoder, checkpoint)
+        return encoder
+    if checkpoint.described:
+        _check_agreement("encoder", encoder, checkpoint.description, checkpoint)
+        return _loaded(partial(_made, checkpoint.description or {}, checkpoint), checkpoint)
+    named = checkpoint.named()
+    known = checkpoint.known(named.kind)
+    name = encoder if isinstance(encoder, str) else None
+    return _loaded(partial(_fitting_encoder, name, named.tensors, known, checkpoint), checkpoint)
+
+
+def _loaded(make_model: Callable[[], Any], checkpoint: Checkpoint) -> Any:
+    """A model with the weights of a checkpoint, which must fit it: found out by names and shapes before it is made."""
+    with Outline():
+        outline = make_model()
+    report, _ = compare(outline, checkpoint)
+    demand_complete(report, outline, checkpoint)
+    model = make_model()
+    load_checkpoint(model, checkpoint)
+    return model
+
+
+def _made(description: Mapping[str, Any], checkpoint: Checkpoint) -> Any:
+    try:
+        return descriptions.make(description)
+    except ValueError as error:
+        raise RuntimeError(f"{checkpoint.path}: {error}") from error
+
+
+def _fitting_encoder(
+    name: str | None, tensors: Mapping[str, Tensor], known: Mapping[str, Any] | None, checkpoint: Checkpoint
+) -> Any:
+    """The encoder of a name, or else the HRNet that tensors are of, with the settings that its weights need."""
+    settings = _arguments(known)
+    try:
+        if name is None:
+            return HRNet(**_hrnet_sizes(tensors), **settings)
+        takes = inspect.signature(_ENCODERS[name]).parameters
+        return _ENCODERS[name](**{key: value for key, value in settings.items() if key in takes})
+    except (KeyError, TypeError, ValueError) as error:
+        raise RuntimeError(f"{checkpoint.path} does not tell its encoder, name or pass it: {plain(error)}") from error
+
+
+def _hrnet_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The sizes of the HRNet that tensors are of."""
+
+    def count(pattern: str) -> int:
+        return len({match[1] for name in tensors if (match := re.match(pattern, name))})
+
+    return {
+        "widths": [tensors[f"stage4.0.branches.{branch}.0.conv1.weight"].shape[0] for branch in range(4)],
+        "modules": [1, *(count(rf"stage{stage}\.(\d+)\.") for stage in (2, 3, 4))],
+        "blocks": [
+            count(r"layer1\.(\d+)\."),
+            *(count(rf"stage{stage}\.0\.branches\.0\.(\d+)\.") for stage in (2, 3, 4)),
+        ],
+        "stage1_width": tensors["layer1.0.conv1.weight"].shape[0],
+    }
+
+
+def _check_agreement(name: str, given: Any, said: Any, checkpoint: Checkpoint) -> None:
+    """Raise ValueError if an argument contradicts what a file says."""
+    if given is None or said is None:
+        return
+    if name == "guidance":
+        found = [] if list(given) == list(said) else [("", said, given)]
+    elif name == "fusion":
+        found = contradictions(said, {"class": _FUSIONS[given].__name__})
+    elif isinstance(given, str):
+        with Outline():
+            own = declared(_ENCODERS[given]())
+        open_settings = inspect.signature(_ENCODERS[given]).parameters
+        fixed = {key: value for key, value in own["arguments"].items() if key not in open_settings}
+        found = contradictions(said, {**own, "arguments": fixed})
+    else:
+        found = contradictions(said, declared(given))
+    for place, there, here in found:
+        what = f"{name}'s {place}" if place else name
+        raise ValueError(
+            f"{what} must be {shown(there)}, as {checkpoint.path} was saved with, or {name} left out, got "
+            + (f"{shown(given)} with {shown(here)}" if place else shown(given))
+        )
+
+
+def _arguments(description: Any) -> Mapping[str, Any]:
+    arguments = description.get("arguments") if isinstance(description, Mapping) else None
+    return arguments if isinstance(arguments, Mapping) else {}

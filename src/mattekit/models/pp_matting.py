@@ -1,13 +1,14 @@
 """PP-Matting: the network of Figure 2, put together from its parts."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_floating, check_nchw
 from mattekit.encoders import Encoder
+from mattekit.models.preprocessing import Preprocessing
 
 
 class PPMattingOutput(NamedTuple):
@@ -35,17 +36,10 @@ class PPMatting(nn.Module):
         context: Takes the encoder's last feature and a size; returns semantic logits and guidance features.
         detail: Takes the encoder's first two features, the guidance and a size; returns the logits of the detail map.
         fusion: Takes semantic logits and the detail map; returns alpha.
-        mean: Subtracted from each channel of the image.
-        std: What each channel is divided by after that.
-
-    Attributes:
-        max_short_side: The limit of a photo's short side that the weights were trained for, in pixels, which
-            `mattekit.inference.predict` keeps; None where nothing is known. Set with published weights.
-        recipe: The names from which `pp_matting` made the network, for `mattekit.checkpoints.save`; None where it was
-            composed by hand.
+        preprocessing: The mean and std that the image is normalised by, and the size that the network was trained for.
 
     Source:
-        Section 3.1, Figure 2; mean and std from PaddleSeg.
+        Section 3.1, Figure 2.
 
     Example:
         >>> import torch
@@ -67,8 +61,7 @@ class PPMatting(nn.Module):
         detail: nn.Module,
         fusion: nn.Module,
         *,
-        mean: Sequence[float] = (0.5, 0.5, 0.5),
-        std: Sequence[float] = (0.5, 0.5, 0.5),
+        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 (frozen)
     ) -> None:
         super().__init__()
         check_encoder(encoder)
@@ -79,10 +72,9 @@ class PPMatting(nn.Module):
         self.fusion = fusion
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
-        self.max_short_side: int | None = None
-        self.recipe: dict[str, Any] | None = None
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
+        self.preprocessing = preprocessing
 
     def forward(self, image: Tensor) -> PPMattingOutput:
         """Return alpha, detail map and semantic logits of an image, (N, 3, H, W) in [0, 1]."""
@@ -98,6 +90,29 @@ class PPMatting(nn.Module):
     def normalise(self, image: Tensor) -> Tensor:
         """Return (image - mean) / std, in the network's own type."""
         return ((image - self.mean) / self.std).to(self.mean.dtype)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How an image is normalised, and the size that the network was trained for; assign another to change it."""
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, value: Preprocessing) -> None:
+        if not isinstance(value, Preprocessing):
+            raise TypeError(f"preprocessing must be a Preprocessing, got {type(value).__name__}")
+        for name in ("mean", "std"):
+            buffer = getattr(self, name)
+            buffer.copy_(torch.tensor(getattr(value, name), device=buffer.device).view_as(buffer))
+        self._preprocessing = value
+
+    @property
+    def max_short_side(self) -> int | None:
+        """The limit of a photo's short side, in pixels, that `mattekit.inference.predict` keeps: `preprocessing`'s."""
+        return self.preprocessing.max_short_side
+
+    @max_short_side.setter
+    def max_short_side(self, value: int | None) -> None:
+        self.preprocessing = replace(self.preprocessing, max_short_side=value)
 
 
 def check_encoder(encoder: object) -> None:

@@ -27,7 +27,7 @@ WIDTHS = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
 
 # every part, with arguments that are not its defaults
 MAKERS = {
-    "HRNet": lambda: HRNet((4, 6, 8, 10), **SIZES, padding="symmetric", upsampling="nearest"),
+    "HRNet": lambda: HRNet((4, 6, 8, 10), **SIZES, padding="symmetric", upsampling="nearest", outputs=(0, 1, 4)),
     "ConvBNReLU": lambda: ConvBNReLU(3, 5, 1, dilation=2, bias=True),
     "GatedConv": lambda: GatedConv(4, 6),
     "PyramidPooling": lambda: PyramidPooling(4, 6, bins=(1, 2, 7)),

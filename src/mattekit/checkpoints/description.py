@@ -18,6 +18,8 @@ Description = dict[str, Any]
 
 # arguments that say where numbers come from, not what a network is
 _NOT_DESCRIBED = frozenset({"pretrained"})
+# arguments that leave every feature what it is
+_CHOICE_OF_FEATURES = frozenset({"outputs"})
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # torch's Module has them
 _PLAIN = (bool, int, float, str)
 _MOST_CALLS = 40_000  # the largest HRNet makes 13,000
@@ -190,7 +192,7 @@ def contradictions(known: Mapping[str, Any], description: Mapping[str, Any]) -> 
         yield "", one, other
         return
     ours, theirs = _arguments(known), _arguments(description)
-    for name in sorted(ours.keys() & theirs.keys()):
+    for name in sorted((ours.keys() & theirs.keys()) - _CHOICE_OF_FEATURES):
         if isinstance(ours[name], dict) and isinstance(theirs[name], dict):
             for place, one, other in contradictions(ours[name], theirs[name]):
                 yield f"{name}.{place}".rstrip("."), one, other

@@ -81,10 +81,6 @@ class HRNet(nn.Module):
         self.stage1_width = stage1_width
         self.padding: Padding = padding
         self.upsampling: Upsampling = upsampling
-        self.widths = tuple(widths)
-        self.modules_ = tuple(modules)  # torch's Module has a method of the name
-        self.blocks = tuple(blocks)
-        self.stage1_width = stage1_width
 
         self.conv1 = _conv3x3(3, 64, stride=2, padding=padding)
         self.bn1 = nn.BatchNorm2d(64)

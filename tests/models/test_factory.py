@@ -111,7 +111,7 @@ def test_arguments_must_not_contradict_a_saved_file(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "resnet50"}, "encoder must be one of 'hrnet_w18', .*, got 'resnet50'"),
+        ({"encoder": "resnet50"}, "encoder must be one of .*'hrnet_w18', .*, got 'resnet50'"),
         ({"fusion": "add"}, "fusion must be one of 'replace', 'conv', 'detail', got 'add'"),
         ({"guidance": (3, 1)}, r"guidance must name blocks 1 to 5, each once and in order, got \(3, 1\)"),
         ({"weights": "a", "encoder_weights": "b"}, "encoder_weights must be None where weights are given"),

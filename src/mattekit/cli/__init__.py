@@ -7,9 +7,9 @@ its exit status. To add one, write the module and list it in `COMMANDS`.
 import argparse
 
 from mattekit import __version__
-from mattekit.cli import demo, evaluate, predict
+from mattekit.cli import data, demo, evaluate, predict
 
-COMMANDS = {"predict": predict, "evaluate": evaluate, "demo": demo}
+COMMANDS = {"predict": predict, "evaluate": evaluate, "data": data, "demo": demo}
 
 
 def main(argv: list[str] | None = None) -> int:

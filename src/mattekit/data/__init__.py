@@ -6,25 +6,36 @@ together, colour touches its pictures only. A `Loader` takes both and yields a `
 """
 
 from mattekit.data.batch import Batch, Position, collate
+from mattekit.data.benchmarks import benchmark
 from mattekit.data.camera import RandomBlur, RandomDownscale, RandomJpeg, RandomNoise
+from mattekit.data.checking import check_folder
 from mattekit.data.colour import RandomDistort
 from mattekit.data.composites import CompositeFolders, compose
+from mattekit.data.fixed import FixedComposites, Pair, list_file, pair_up
 from mattekit.data.geometry import Pad, RandomAffine, RandomCrop, RandomFlip, Resize
+from mattekit.data.layouts import open_folder
 from mattekit.data.loader import Loader, SampleError, epoch_order, sample_generator
+from mattekit.data.merging import MergeForegrounds
 from mattekit.data.pairs import PairFolder
+from mattekit.data.rssn import RSSN
 from mattekit.data.sample import Sample
 from mattekit.data.sources import DataError, Mix, Source
 from mattekit.data.synthetic import SyntheticMattes
 from mattekit.data.transforms import Compose, RandomApply, Transform, paper_transform
+from mattekit.data.writing import write_samples
 
 __all__ = [
+    "RSSN",
     "Batch",
     "Compose",
     "CompositeFolders",
     "DataError",
+    "FixedComposites",
     "Loader",
+    "MergeForegrounds",
     "Mix",
     "Pad",
+    "Pair",
     "PairFolder",
     "Position",
     "RandomAffine",
@@ -42,9 +53,15 @@ __all__ = [
     "Source",
     "SyntheticMattes",
     "Transform",
+    "benchmark",
+    "check_folder",
     "collate",
     "compose",
     "epoch_order",
+    "list_file",
+    "open_folder",
+    "pair_up",
     "paper_transform",
     "sample_generator",
+    "write_samples",
 ]

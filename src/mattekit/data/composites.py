@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from mattekit._checks import check_number, check_positive
-from mattekit.data.pairs import Folder
+from mattekit.data.pairs import Folder, match
 from mattekit.data.reading import check_one_size, images_by_stem, read_alpha, read_cutout, read_picture
 from mattekit.data.sample import Sample
 from mattekit.data.sources import DataError, check_index
@@ -62,32 +62,29 @@ class CompositeFolders:
         if place is not None and (len(place) != 2 or not 0 < place[0] <= place[1] <= 1):
             raise ValueError(f"place must be a least and a largest share, above 0 and at most 1, got {place!r}")
         problems: list[str] = []
-        found = images_by_stem(Path(foregrounds), problems)
-        mattes = None if alphas is None else images_by_stem(Path(alphas), problems)
-        if mattes and found:
-            problems += [f"missing alpha: none in {alphas} for {found[name]}" for name in found.keys() - mattes.keys()]
-            problems += [
-                f"missing foreground: none in {foregrounds} for {mattes[n]}" for n in mattes.keys() - found.keys()
-            ]
+        found = {"foreground": images_by_stem(Path(foregrounds), problems)}
+        if alphas is not None:
+            found["alpha"] = images_by_stem(Path(alphas), problems)
+        self.files = match(found, problems)
         behind = images_by_stem(Path(backgrounds), problems)
         if problems:
             raise DataError(sorted(problems))
-        self.foregrounds = [(found[name], mattes[name] if mattes else None) for name in sorted(found)]
         self.backgrounds = [behind[name] for name in sorted(behind)]
         self.backgrounds_each = backgrounds_each
         self.place = place
 
     def __len__(self) -> int:
-        return len(self.foregrounds) * self.backgrounds_each
+        return len(self.files) * self.backgrounds_each
 
     def __call__(self, index: int, rng: np.random.Generator) -> Sample:
         """The foreground of an index over a background that is drawn."""
         check_index(index, self)
-        path, alpha_path = self.foregrounds[index // self.backgrounds_each]
-        if alpha_path is None:
+        files = self.files[index // self.backgrounds_each]
+        path = files["foreground"]
+        if "alpha" not in files:
             foreground, alpha = read_cutout(path)
         else:
-            foreground, alpha = read_picture(path), read_alpha(alpha_path)
+            foreground, alpha = read_picture(path), read_alpha(files["alpha"])
             check_one_size(str(path), foreground=foreground, alpha=alpha)
         behind = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
         background = read_picture(behind)

@@ -1,6 +1,7 @@
 """Photos with their mattes, matched by name."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,8 @@ class PairFolder:
         (1, 'cat')
     """
 
+    notes: tuple[str, ...] = ()
+
     def __init__(
         self,
         images: Folder,
@@ -56,17 +59,10 @@ class PairFolder:
             "background": backgrounds,
         }
         problems: list[str] = []
-        found = {
-            field: images_by_stem(Path(folder), problems) for field, folder in folders.items() if folder is not None
-        }
-        for field, paths in found.items():
-            if field != "image" and paths:
-                missing, extra = found["image"].keys() - paths.keys(), paths.keys() - found["image"].keys()
-                problems += [f"missing {field}: none in {folders[field]} for {found['image'][n]}" for n in missing]
-                problems += [f"missing image: none in {images} for {paths[name]}" for name in extra]
+        given = {field: Path(folder) for field, folder in folders.items() if folder is not None}
+        self.files = match({field: images_by_stem(folder, problems) for field, folder in given.items()}, problems)
         if problems:
             raise DataError(sorted(problems))
-        self.files = [{field: paths[name] for field, paths in found.items()} for name in sorted(found["image"])]
 
     def __len__(self) -> int:
         return len(self.files)
@@ -75,6 +71,21 @@ class PairFolder:
         """The photo of an index, as it is on disk."""
         check_index(index, self)
         return read_sample(self.files[index])
+
+
+def match(found: Mapping[str, Mapping[str, Path]], problems: list[str]) -> list[dict[str, Path]]:
+    """The files of each sample by field, matched by name with those of the first field, and in the order of names.
+
+    What is missing or left over goes to ``problems``, a line each.
+    """
+    (first, names), *others = found.items()
+    for field, paths in others:
+        if names and paths:
+            folder, first_folder = next(iter(paths.values())).parent, next(iter(names.values())).parent
+            problems += [f"missing {field}: none in {folder} for {names[name]}" for name in names.keys() - paths]
+            problems += [f"missing {first}: none in {first_folder} for {paths[name]}" for name in paths.keys() - names]
+    whole = set(names).intersection(*(paths for _, paths in others))
+    return [{field: paths[name] for field, paths in found.items()} for name in sorted(whole)]
 
 
 def read_sample(files: dict[str, Path]) -> Sample:

@@ -3,22 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from mattekit.photos import list_images, read_image, read_matte
+from mattekit.photos import list_images, read_image, read_matte, read_photo
+from mattekit.photos.reading import to_bits
 from mattekit.trimap import validate
 
 read_picture = read_image
 
 
-def read_alpha(path: Path) -> np.ndarray:
-    """Read a matte as (H, W) float32 in [0, 1].
+def read_alpha(path: Path, dtype: type[np.floating] = np.float32) -> np.ndarray:
+    """Read a matte of any depth as (H, W) in [0, 1].
 
     Raises:
         OSError: If the file is missing, truncated or no image, or is a cut-out.
     """
     matte = read_matte(path, bits=None)
-    return matte.astype(np.float32) / np.iinfo(matte.dtype).max
+    return matte.astype(dtype) / np.iinfo(matte.dtype).max
 
 
 def read_trimap(path: Path) -> np.ndarray:
@@ -32,14 +32,10 @@ def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         OSError: If the file is missing, truncated, no image, or has no alpha channel.
     """
-    try:
-        with Image.open(path) as image:
-            if "A" not in image.getbands() and "transparency" not in image.info:
-                raise ValueError("it has no alpha channel: give the folder of its mattes too")
-            pixels = np.array(ImageOps.exif_transpose(image).convert("RGBA"))
-    except (SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise OSError(f"cannot read {str(path)!r}: {error}") from error
-    return np.ascontiguousarray(pixels[..., :3]), pixels[..., 3].astype(np.float32) / 255
+    photo = read_photo(path)
+    if photo.alpha is None:
+        raise OSError(f"cannot read {str(path)!r}: it has no alpha channel; give the folder of its mattes too")
+    return to_bits(photo.pixels, 8), photo.alpha.astype(np.float32) / np.iinfo(photo.alpha.dtype).max
 
 
 def images_by_stem(folder: Path, problems: list[str]) -> dict[str, Path]:

@@ -1,0 +1,69 @@
+"""Samples to files."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from mattekit.data.loader import sample_generator
+from mattekit.data.pairs import Folder
+from mattekit.data.sample import PICTURES, Sample
+from mattekit.data.sources import Source
+from mattekit.photos import write_image
+
+
+def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: int = 0, progress: bool = False) -> None:
+    """Write all samples of a source as folders of PNG files, which `open_folder` opens.
+
+    Args:
+        source: The source. Its samples must have distinct names; what no file name can hold becomes ``_``.
+        out: The folder to write to: ``image/``, ``alpha/``, and ``trimap/`` where samples have one.
+        layers: Write ``foreground/`` and ``background/`` too, where samples have them.
+        seed: What random sources draw from.
+        progress: Show a progress bar.
+
+    Raises:
+        ValueError: If two samples have one name.
+        OSError: If a file cannot be read or written. What was written before stays; no file is half-written.
+
+    Example:
+        >>> import tempfile
+        >>> from mattekit.data import SyntheticMattes, open_folder
+        >>> out = Path(tempfile.mkdtemp())
+        >>> write_samples(SyntheticMattes(seed=0, size=32, length=2), out)
+        >>> len(open_folder(out))
+        2
+    """
+    from tqdm import tqdm
+
+    written: set[str] = set()
+
+    def write(index: int) -> None:
+        sample = source(index, sample_generator(seed, 0, index))
+        name = "".join("_" if letter in '/\\:*?"<>|' else letter for letter in sample.name)
+        if name in written or not name:
+            raise ValueError(f"names must be distinct, got {sample.name!r} for sample {index} too")
+        written.add(name)
+        _write(sample, name, Path(out), layers)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding PNG lets other threads run
+        for _ in tqdm(pool.map(write, range(len(source))), "writing", len(source), unit="sample", disable=not progress):
+            pass
+
+
+def _write(sample: Sample, name: str, out: Path, layers: bool) -> None:
+    fields = {field: getattr(sample, field) for field in (*(PICTURES if layers else ("image",)), "trimap")}
+    for field, pixels in fields.items():
+        if pixels is not None:
+            eight_bit = pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
+            write_image(out / field / f"{name}.png", eight_bit)
+    write_image(out / "alpha" / f"{name}.png", _matte(sample.alpha))
+
+
+def _matte(alpha: np.ndarray) -> np.ndarray:
+    """A matte in 8 bits if these hold it exactly, else in 16."""
+    eight_bit = np.rint(alpha * 255).astype(np.uint8)
+    if np.array_equal(eight_bit / np.float32(255), alpha):
+        return eight_bit
+    return np.rint(alpha.astype(np.float64) * 65535).astype(np.uint16)

@@ -1,0 +1,323 @@
+"""Folders, lists and benchmarks as sources."""
+
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mattekit.data import (
+    CompositeFolders,
+    DataError,
+    FixedComposites,
+    MergeForegrounds,
+    Mix,
+    Pair,
+    PairFolder,
+    Sample,
+    SyntheticMattes,
+    benchmark,
+    list_file,
+    open_folder,
+    write_samples,
+)
+from mattekit.data.benchmarks import BENCHMARKS
+
+RNG = np.random.default_rng(0)
+
+
+def save(path, size=(6, 4), mode="RGB"):
+    """A file of noise; its size is width and height, as Pillow has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = {"L": (), "RGB": (3,), "RGBA": (4,)}[mode]
+    pixels = np.random.default_rng([*path.name.encode()]).integers(0, 256, (size[1], size[0], *channels), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_pairs_are_read_as_they_are(tmp_path):
+    photo, alpha = save(tmp_path / "image" / "cat.png"), save(tmp_path / "alpha" / "cat.png", mode="L")
+    save(tmp_path / "image" / "ant.png", (3, 2)), save(tmp_path / "alpha" / "ant.png", (3, 2), "L")
+    source = PairFolder(tmp_path / "image", tmp_path / "alpha")
+    assert [source(index, RNG).name for index in range(2)] == ["ant", "cat"]
+    sample = source(1, RNG)
+    assert np.array_equal(sample.image, photo)
+    assert np.array_equal(sample.alpha, alpha / np.float32(255))
+    assert sample.trimap is sample.foreground is sample.background is None
+    with pytest.raises(IndexError, match="index must be from 0 to 1, got 2"):
+        source(2, RNG)
+
+
+def test_mattes_of_16_bits_keep_them(tmp_path):
+    save(tmp_path / "image" / "cat.png")
+    (tmp_path / "alpha").mkdir()
+    deep = np.arange(24, dtype=np.uint16).reshape(4, 6) * 2000
+    Image.fromarray(deep).save(tmp_path / "alpha" / "cat.png")
+    assert np.array_equal(open_folder(tmp_path)(0, RNG).alpha, deep.astype(np.float32) / 65535)
+
+
+def test_everything_that_does_not_match_is_listed(tmp_path):
+    for name in ("image/ant.png", "image/bee.png", "image/bee.jpg", "alpha/ant.png", "alpha/cow.png"):
+        save(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        PairFolder(tmp_path / "image", tmp_path / "alpha", tmp_path / "trimap")
+    kinds = [problem.split(":")[0] for problem in caught.value.problems]
+    assert kinds == ["ambiguous", "missing alpha", "missing image", "no folder"]
+
+
+def test_a_sample_of_two_sizes_is_named(tmp_path):
+    save(tmp_path / "image" / "cat.png"), save(tmp_path / "alpha" / "cat.png", (6, 5), "L")
+    with pytest.raises(ValueError, match=r"cat.png: .* image 4x6, alpha 5x6"):
+        open_folder(tmp_path)(0, RNG)
+
+
+def test_composites_are_what_their_layers_make(tmp_path):
+    cutout = save(tmp_path / "fg" / "cat.png", (20, 10), "RGBA")
+    for name in ("x", "y"):
+        save(tmp_path / "bg" / f"{name}.png", (9, 30))
+    source = CompositeFolders(tmp_path / "fg", tmp_path / "bg", backgrounds_each=5)
+    assert len(source) == 5
+    names = set()
+    for index in range(5):
+        sample = source(index, np.random.default_rng(index))
+        assert sample.size == (10, 20)
+        assert np.array_equal(sample.foreground, cutout[..., :3])
+        assert np.array_equal(sample.alpha, cutout[..., 3] / np.float32(255))
+        alpha = sample.alpha[..., None]
+        assert np.abs(sample.image - (alpha * sample.foreground + (1 - alpha) * sample.background)).max() < 0.51
+        names.add(sample.name)
+    assert names == {"cat over x", "cat over y"}
+
+
+def test_foregrounds_with_mattes_of_their_own(tmp_path):
+    colours, alpha = save(tmp_path / "fg" / "cat.jpg"), save(tmp_path / "alpha" / "cat.png", mode="L")
+    save(tmp_path / "bg" / "x.png")
+    sample = open_folder(tmp_path)(0, RNG)
+    assert sample.foreground.shape == colours.shape
+    assert np.array_equal(sample.alpha, alpha / np.float32(255))
+
+
+def test_a_placed_foreground_lies_within_the_background(tmp_path):
+    (tmp_path / "fg").mkdir()
+    Image.new("RGBA", (40, 20), (255, 0, 0, 255)).save(tmp_path / "fg" / "cat.png")
+    background = save(tmp_path / "bg" / "x.png", (100, 80))
+    source = CompositeFolders(tmp_path / "fg", tmp_path / "bg", place=(0.25, 0.5))
+    for seed in range(10):
+        sample = source(0, np.random.default_rng(seed))
+        assert sample.size == (80, 100)
+        assert np.array_equal(sample.background, background)
+        rows, columns = np.flatnonzero(sample.alpha.max(1)), np.flatnonzero(sample.alpha.max(0))
+        assert 25 <= len(columns) <= 50
+        assert len(columns) == pytest.approx(2 * len(rows), abs=2)
+        assert (sample.image[rows][:, columns] == (255, 0, 0)).all()
+
+
+def test_a_photo_is_no_cutout(tmp_path):
+    save(tmp_path / "fg" / "cat.png"), save(tmp_path / "bg" / "x.png")
+    with pytest.raises(OSError, match="no alpha channel"):
+        open_folder(tmp_path)(0, RNG)
+
+
+def slow_composite(foreground, alpha, background):
+    """The protocol, pixel by pixel, with Pillow alone."""
+    width, height = foreground.size
+    ratio = max(width / background.width, height / background.height)
+    if ratio > 1:
+        size = math.ceil(background.width * ratio), math.ceil(background.height * ratio)
+        background = background.resize(size, Image.BICUBIC)
+    image = Image.new("RGB", foreground.size)
+    for x in range(width):
+        for y in range(height):
+            a = alpha.getpixel((x, y)) / 255
+            over, under = foreground.getpixel((x, y)), background.getpixel((x, y))
+            image.putpixel((x, y), tuple(int(a * f + (1 - a) * b) for f, b in zip(over, under, strict=True)))
+    return image
+
+
+@pytest.mark.parametrize("size", [(50, 40), (13, 7), (20, 60)])
+def test_fixed_composites_follow_the_script(tmp_path, size):
+    save(tmp_path / "fg.png", (31, 23)), save(tmp_path / "alpha.png", (31, 23), "L"), save(tmp_path / "bg.png", size)
+    paths = [tmp_path / f"{name}.png" for name in ("fg", "alpha", "bg")]
+    sample = FixedComposites([Pair("one", *paths)])(0, RNG)
+    expected = slow_composite(*(Image.open(path) for path in paths))
+    assert np.array_equal(sample.image, np.array(expected))
+
+
+def composition_1k(root):
+    """A data set of the layout of Composition-1k, with two foregrounds to test and two to train."""
+    test, train = root / "Test_set", root / "Training_set"
+    for folder, name in ((test, "b.png"), (test, "a.png"), (train, "c.png")):
+        save(folder / "Adobe-licensed images" / "fg" / name)
+        save(folder / "Adobe-licensed images" / "alpha" / name, mode="L")
+    save(train / "Other" / "fg" / "d.jpg"), save(train / "Other" / "alpha" / "d.jpg", mode="L")
+    for k in range(20):
+        for name in "ab":
+            save(test / "Adobe-licensed images" / "trimaps" / f"{name}_{k}.png", mode="L")
+    for name in range(200):
+        save(root / "backgrounds" / f"{name}.jpg", (4, 4))
+    (test / "test_fg_names.txt").write_bytes(b"b.png\r\na.png\r\n")
+    (test / "test_bg_names.txt").write_text("\n".join(f"{k}.jpg" for k in range(40)))
+    (train / "training_fg_names.txt").write_text("d.jpg\nc.png\n")
+    (train / "training_bg_names.txt").write_text("\n".join(f"COCO_train2014_{k}.jpg" for k in range(200)))
+    return root
+
+
+def test_composition_1k_takes_its_lists(tmp_path):
+    root = composition_1k(tmp_path)
+    source = benchmark("composition-1k", root, "test", backgrounds=root / "backgrounds")
+    assert len(source) == 40
+    assert source.notes == ()
+    assert [pair.name for pair in source.pairs[18:22]] == ["b_18", "b_19", "a_0", "a_1"]
+    assert [pair.background.name for pair in source.pairs] == [f"{k}.jpg" for k in range(40)]
+    assert set(np.unique(source(21, RNG).trimap)) <= {0, 128, 255}
+    train = benchmark("composition-1k", root, "train", backgrounds=root / "backgrounds")
+    assert len(train) == 200
+    assert train(150, RNG).name == "c_50"
+    assert train.pairs[0].foreground.parent.parent.name == "Other"
+
+
+def test_distinctions_646_without_a_list_of_foregrounds_says_so(tmp_path):
+    for name in ("b.png", "a.png"):
+        save(tmp_path / "Test" / "FG" / name), save(tmp_path / "Test" / "GT" / name, mode="L")
+    for k in range(40):
+        save(tmp_path / "voc" / f"{k}.jpg")
+    (tmp_path / "Test" / "bg_test.txt").write_text("\r\n".join(f"{k}.jpg" for k in range(40)))
+    source = benchmark("distinctions-646", tmp_path, "test", backgrounds=tmp_path / "voc")
+    assert (source.pairs[0].name, source.pairs[39].name) == ("a_0", "b_19")
+    assert "order of their names" in source.notes[0]
+    (tmp_path / "Test" / "bg_test.txt").write_text("0.jpg")
+    with pytest.raises(ValueError, match="backgrounds must be 20 a foreground, 40, got 1"):
+        benchmark("distinctions-646", tmp_path, "test", backgrounds=tmp_path / "voc")
+    (tmp_path / "Test" / "bg_test.txt").unlink()
+    with pytest.raises(DataError, match="no list of backgrounds"):
+        benchmark("distinctions-646", tmp_path, "test", backgrounds=tmp_path / "voc")
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "folders"),
+    [
+        ("aim-500", "test", {"original": "RGB", "mask": "L", "trimap": "L", "usr": "L"}),
+        ("ppm-100", "test", {"image": "RGB", "matte": "L"}),
+        ("am-2k", "train", {f"train/{f}": "RGB" for f in ("original", "fg", "bg")} | {"train/mask": "L"}),
+        ("am-2k", "validation", {"validation/original": "RGB", "validation/mask": "L", "validation/trimap": "L"}),
+        ("p3m-10k", "train", {f"train/{f}": "RGB" for f in ("blurred_image", "fg", "bg")} | {"train/mask": "L"}),
+        ("p3m-10k", "p3m-500-np", {f"validation/P3M-500-NP/{f}": "RGB" for f in ("original_image", "mask", "trimap")}),
+    ],
+)
+def test_data_sets_of_photos(tmp_path, name, split, folders):
+    for folder, mode in folders.items():
+        save(tmp_path / folder / "one.png", mode=mode)
+    sample = benchmark(name, tmp_path, split)(0, RNG)
+    assert (sample.trimap is not None) == any("trimap" in folder for folder in folders)
+    assert sample.has_layers == any("fg" in folder for folder in folders)
+
+
+def test_a_benchmark_wants_backgrounds_or_none(tmp_path):
+    with pytest.raises(ValueError, match="backgrounds must be given for composition-1k"):
+        benchmark("composition-1k", tmp_path, "test")
+    with pytest.raises(ValueError, match="backgrounds must not be given for aim-500"):
+        benchmark("aim-500", tmp_path, "test", backgrounds=tmp_path)
+    with pytest.raises(ValueError, match="name must be one of"):
+        benchmark("coco", tmp_path, "test")
+    assert set(BENCHMARKS) >= {"composition-1k", "distinctions-646", "aim-500", "ppm-100", "p3m-10k", "am-2k"}
+
+
+def test_lists_of_paddleseg(tmp_path):
+    for name in ("val/fg/people/cat.jpg", "bg/x.jpg", "val/fg/dog.png"):
+        save(tmp_path / name)
+    for name in ("val/alpha/people/cat.png", "val/alpha/dog.png", "val/trimap/cat.png"):
+        save(tmp_path / name, mode="L")
+    (tmp_path / "val.txt").write_text("val/fg/people/cat.jpg bg/x.jpg val/trimap/cat.png\nval/fg/dog.png\n")
+    source = list_file(tmp_path, "val.txt")
+    cat, dog = source(0, RNG), source(1, RNG)
+    assert (cat.name, cat.has_layers, dog.name, dog.has_layers) == ("cat", True, "dog", False)
+    assert cat.trimap is not None
+    (tmp_path / "val.txt").write_text("val/cat.jpg\nval/fg/cow.png bg/x.jpg\na/fg/b c d e\n")
+    with pytest.raises(DataError) as caught:
+        list_file(tmp_path, "val.txt")
+    assert [problem.split(":")[0].rsplit(", ")[-1] for problem in caught.value.problems] == ["line 1", "line 3"]
+    (tmp_path / "val.txt").write_text("val/fg/cow.png|bg/x y.jpg")
+    with pytest.raises(DataError, match=r"no file: .*x y\.jpg") as caught:
+        list_file(tmp_path, "val.txt", separator="|")
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("image",), "must hold photos and mattes"),
+        ((), "got no folder"),
+        (("image", "alpha", "mask"), "ambiguous: .*alpha and .*mask"),
+    ],
+)
+def test_folders_that_are_no_data_set(tmp_path, folders, message):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+    with pytest.raises(DataError, match=message):
+        open_folder(tmp_path)
+
+
+def test_a_mix_has_each_sample_once_or_draws_by_weight():
+    class Named:
+        def __init__(self, name, length):
+            self.name, self.length = name, length
+
+        def __len__(self):
+            return self.length
+
+        def __call__(self, index, rng):
+            return Sample(np.zeros((1, 1, 3), np.uint8), np.zeros((1, 1), np.float32), name=f"{self.name}{index}")
+
+    parts = [Named("a", 2), Named("b", 3)]
+    both = Mix(parts)
+    assert [both(index, RNG).name for index in range(len(both))] == ["a0", "a1", "b0", "b1", "b2"]
+    weighted = Mix(parts, weights=[3, 1], length=1000)
+    names = [weighted(index, RNG).name for index in range(1000)]
+    assert sum(name.startswith("a") for name in names) == 750
+    assert set(names) == {"a0", "a1", "b0", "b1", "b2"}
+    for bad in ({"weights": [1]}, {"weights": [1, 0]}, {"length": 3}):
+        with pytest.raises(ValueError, match="weights"):
+            Mix(parts, **bad)
+    with pytest.raises(ValueError, match="none empty"):
+        Mix([Named("a", 0)])
+
+
+def test_merged_foregrounds_are_one_over_the_other():
+    source = SyntheticMattes(seed=3, size=48)
+    merged = MergeForegrounds(source, probability=1)
+    for index in range(8):
+        rng = np.random.default_rng(index)
+        first = source(index, rng)
+        rng.random()
+        second = source(int(rng.integers(len(source))), rng)
+        both = merged(index, np.random.default_rng(index))
+        assert np.allclose(both.alpha, 1 - (1 - first.alpha) * (1 - second.alpha), atol=1e-6)
+        over, under = first.alpha[..., None], second.alpha[..., None]
+        below = under * second.foreground + (1 - under) * first.background
+        assert np.abs(both.image - (over * first.foreground + (1 - over) * below)).max() < 1.01  # two roundings
+    assert MergeForegrounds(source, probability=0)(0, RNG).name == source(0, RNG).name
+
+
+def test_written_samples_are_read_again(tmp_path):
+    source = SyntheticMattes(seed=1, size=32, length=6)
+    write_samples(source, tmp_path, layers=True)
+    again = open_folder(tmp_path)
+    by_name = {again(index, RNG).name: again(index, RNG) for index in range(6)}
+    for index in range(6):
+        sample = source(index, RNG)
+        read = by_name[sample.name.replace("/", "_")]
+        for field in ("image", "alpha", "foreground", "background"):
+            assert np.array_equal(getattr(read, field), getattr(sample, field))
+
+
+def test_fine_mattes_are_written_in_16_bits(tmp_path):
+    class Fine:
+        def __len__(self):
+            return 1
+
+        def __call__(self, index, rng):
+            alpha = np.linspace(0, 1, 1000, dtype=np.float32)[None]
+            return Sample(np.zeros((1, 1000, 3), np.uint8), alpha, name="fine")
+
+    write_samples(Fine(), tmp_path)
+    assert np.abs(open_folder(tmp_path)(0, RNG).alpha - Fine()(0, RNG).alpha).max() < 0.51 / 65535

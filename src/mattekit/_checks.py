@@ -1,7 +1,9 @@
 """The few argument checks that public functions share.
 
-Each names the argument, the rule and what came. None of them reads a tensor's values, so none waits for a GPU.
-torch is imported only by the check that needs it: NumPy callers of the metrics never do.
+Each names the argument, the rule and what came. Only `check_unit` looks at values, and waits for no GPU: on the CPU it
+reads them; on a GPU and in compiled code it leaves an assertion that the device checks in its own time, as torch does
+for the classes of a cross-entropy.
+torch is imported only by the checks that need it: NumPy callers of the metrics never do.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_nchw(name: str, x: object, channels: int | None = None) -> None:
-    """Demand a tensor of shape (N, channels, H, W); ``None`` admits any number of channels."""
+    """Check that it is a tensor of shape (N, channels, H, W); ``None`` admits any number of channels."""
     import torch
 
     if not isinstance(x, torch.Tensor):
@@ -29,55 +31,117 @@ def check_nchw(name: str, x: object, channels: int | None = None) -> None:
 
 
 def check_floating(name: str, x: Tensor) -> None:
-    """Demand a floating-point tensor."""
+    """Check that a tensor is floating-point."""
     if not x.is_floating_point():
         raise TypeError(f"{name} must be floating-point, got {x.dtype}")
 
 
 def check_dtype(name: str, x: Tensor, dtype: torch.dtype) -> None:
-    """Demand one dtype."""
+    """Check a tensor's dtype."""
     if x.dtype != dtype:
         raise TypeError(f"{name} must be {dtype}, got {x.dtype}")
 
 
 def check_same_shape(name: str, x: Tensor, other_name: str, other: Tensor) -> None:
-    """Demand two equal shapes."""
+    """Check that two shapes are equal."""
     if x.shape != other.shape:
         raise ValueError(f"{name} must have the shape of {other_name}, {tuple(other.shape)}, got {tuple(x.shape)}")
 
 
 def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
-    """Demand one of a few values."""
+    """Check that a value is one of a few."""
     choices = tuple(choices)
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
 def check_pixels(name: str, x: Tensor | np.ndarray) -> None:
-    """Demand at least one pixel; there may be no images."""
+    """Check that there is at least one pixel; there may be no images."""
     if 0 in x.shape[-2:]:
         raise ValueError(f"{name} must have at least one pixel, got shape {tuple(x.shape)}")
 
 
 def check_number(name: str, value: object, kind: type = Real) -> None:
-    """Demand a real number, or, with ``Integral``, a whole one."""
+    """Check that a value is a real number, or, with ``Integral``, a whole one."""
     if not isinstance(value, kind):
         whole = "an integer" if kind is Integral else "a number"
         raise TypeError(f"{name} must be {whole}, got {value!r}")
 
 
 def check_positive(name: str, value: float) -> None:
-    """Demand a number above zero."""
+    """Check that a number is above zero."""
     check_number(name, value)
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
 
 
 def check_nonnegative(name: str, value: float) -> None:
-    """Demand a number that is not below zero."""
+    """Check that a number is not below zero."""
     check_number(name, value)
     if not value >= 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")
+
+
+def check_unmasked(name: str, x: object) -> None:
+    """Check that it is no masked array: nothing here would see the mask."""
+    import numpy as np
+
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{name} must not be a masked array, whose mask would be ignored: pass {name}.filled(...)")
+
+
+def unit_slack(eps: float) -> float:
+    """How far a value may lie outside [0, 1] and still be taken for 0 or 1, by its dtype's ``eps``.
+
+    A few units in the last place, as filters and sums leave them, of single precision at least, which most mattes have
+    gone through: 1e-6 is 1/4000 of a step of 8 bits.
+    """
+    return max(4 * eps, 1e-6)
+
+
+def is_readable(*tensors: Tensor) -> bool:
+    """Whether values can be looked at without waiting for a device or breaking a graph."""
+    import torch
+
+    return not torch.compiler.is_compiling() and all(
+        x.device.type == "cpu"
+        and type(x) in (torch.Tensor, torch.nn.Parameter)
+        and not torch._C._functorch.is_functorch_wrapped_tensor(x)  # pyright: ignore[reportAttributeAccessIssue]
+        for x in tensors
+    )
+
+
+def check_unit(name: str, x: Tensor, mask: Tensor | None = None) -> None:
+    """Check that values lie in [0, 1], but for a few ulp; where there is a mask, only where it is not 0."""
+    import torch
+
+    if not x.numel():
+        return
+    slack = unit_slack(torch.finfo(x.dtype).eps)
+    if is_readable(x):
+        low, high = (float(end) for end in x.detach().aminmax())
+        if not (low >= -slack and high <= 1 + slack) and mask is not None:
+            low, high = (float(end) for end in torch.where(mask != 0, x.detach(), 0).aminmax())
+        if not (low >= -slack and high <= 1 + slack):
+            raise ValueError(f"{name} must lie in [0, 1], {outside_unit(low, high)}")
+    elif has_async_assertions(x):
+        good = (x >= -slack) & (x <= 1 + slack)
+        good = good if mask is None else good | (mask == 0)
+        assert_async(good.all(), f"{name} must lie in [0, 1]")
+
+
+def has_async_assertions(x: Tensor) -> bool:
+    """Whether a device can check an assertion in its own time."""
+    import torch
+
+    return x.device.type == "cuda" or (x.device.type == "cpu" and torch.compiler.is_compiling())
+
+
+def assert_async(condition: Tensor, message: str) -> None:
+    """Leave an assertion to the device: nothing waits for it, and a compiler keeps it in its graph."""
+    import torch
+
+    torch._assert_async(condition, message)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def outside_unit(low: float, high: float) -> str:

@@ -11,16 +11,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from mattekit.losses import alpha_loss, composition_loss, gradient_loss, laplacian_loss
+from mattekit.losses import alpha_loss, composition_loss, detail_loss, fusion_loss, gradient_loss, laplacian_loss
 from mattekit.testing import alphas, matte_pairs, shapes
+
+COLOURS = (1.0, 0.125, 0.0), (0.5, 0.75, 1.0)
 
 
 def composition(pred, alpha, mask=None, **options):
     """Composition loss with fixed colours, so that the laws need to move nothing but mattes and masks."""
     n, _, h, w = pred.shape
-    red, sky = (torch.tensor(c, dtype=torch.float32).view(1, 3, 1, 1) for c in [(1.0, 0.125, 0.0), (0.5, 0.75, 1.0)])
+    red, sky = (torch.tensor(c, dtype=torch.float32).view(1, 3, 1, 1) for c in COLOURS)
     foreground, background = (c.to(pred).expand(n, 3, h, w) for c in (red, sky))
     return composition_loss(pred, alpha, foreground, background, mask, **options)
+
+
+def detail(pred, alpha, mask=None, **options):
+    """Detail loss where everything is unknown."""
+    trimap = torch.full(pred.shape, 128, dtype=torch.uint8, device=pred.device)
+    return detail_loss(pred, alpha, trimap, mask, **options)
+
+
+def fusion(pred, alpha, mask=None, **options):
+    """Fusion loss with fixed colours."""
+    n, _, h, w = pred.shape
+    red, sky = (torch.tensor(c).to(pred).view(1, 3, 1, 1).expand(n, 3, h, w) for c in COLOURS)
+    return fusion_loss(pred, alpha, red, sky, mask, **options)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,8 @@ CASES = [
     case("composition", composition, at_equality=1e-6, channels=3),
     case("gradient", gradient_loss, reach=1, convex=False),
     case("gradient with the Gaussian", gradient_loss, {"operator": "gaussian"}, reach=4, convex=False),
+    case("detail", detail, at_equality=1e-6, reach=1, convex=False),
+    case("fusion", fusion, at_equality=2e-6, reach=1, convex=False),
     # where every second sample is kept, a matte and its mirror image keep different ones
     case("Laplacian", laplacian_loss, {"levels": 3}, reach=None, flips=False),
     case("Laplacian as AIM", laplacian_loss, {"levels": 2, "pyramid": "pooled", "residual": True}, reach=None),
@@ -306,8 +323,65 @@ def test_on_cuda(case, dtype):
 X = torch.rand(2, 1, 4, 4)
 
 
-# the composition case makes its colours to fit pred before it calls the loss
-@cases_with(lambda case: case.channels == 1)
+@every_case
+@pytest.mark.parametrize("value", [255.0, 1.1, -0.1, torch.nan, torch.inf])
+def test_a_truth_out_of_range_is_refused(case, value):
+    """An alpha of 0..255 gave a loss of some hundreds, and a network that learned nothing."""
+    alpha = X.clone()
+    alpha[1, 0, 2, 3] = value
+    with pytest.raises(ValueError, match=r"^alpha must lie in \[0, 1\], got"):
+        case.loss(X, alpha)
+    mask = torch.ones(X.shape)
+    with pytest.raises(ValueError, match=r"^alpha must lie in \[0, 1\], got"):
+        case.loss(X, alpha, mask)
+    mask[1, 0, 2, 3] = 0
+    assert case.loss(X, alpha, mask).isfinite()
+
+
+@every_case
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_truth_beyond_one_by_rounding_is_taken(case, dtype):
+    """As cv2.GaussianBlur leaves it: 2e-16 above 1 in double precision."""
+    alpha = torch.ones(1, 1, 3, 3, dtype=dtype)
+    alpha[0, 0, 1, 1] += 2 * torch.finfo(dtype).eps
+    assert case.loss(alpha, alpha).isfinite()
+    alpha[0, 0, 1, 1] += 16 * torch.finfo(dtype).eps + 2e-6
+    with pytest.raises(ValueError, match=r"^alpha must lie in \[0, 1\], got"):
+        case.loss(alpha, alpha)
+
+
+@every_case
+def test_compiled_code_refuses_it_too(case):
+    torch.compiler.reset()
+    compiled = torch.compile(case.loss, fullgraph=True, backend="aot_eager")
+    compiled(X, X)
+    with pytest.raises(RuntimeError, match=r"^alpha must lie in \[0, 1\]"):
+        compiled(X, X * 255)
+
+
+@every_case
+def test_a_batch_of_no_image_costs_nothing(case):
+    pred = X[:0].clone().requires_grad_()
+    for mask in (None, X[:0]):
+        loss = case.loss(pred, X[:0], mask)
+        assert loss == 0
+        loss.backward()
+        assert case.loss(pred, X[:0], mask, reduction="none").shape == (0, case.channels, 4, 4)
+
+
+@every_case
+def test_maps_over_batches_and_differentiates_twice(case):
+    """Filters and roots bring their own backward passes, which torch.func and double backward need, too."""
+    preds, alphas = torch.rand(2, 3, 1, 1, 6, 5, dtype=DOUBLE).unbind()
+    slopes = torch.func.vmap(torch.func.grad(case.loss))(preds, alphas)
+    for pred, alpha, slope in zip(preds, alphas, slopes, strict=True):
+        assert_close(slope, with_gradients(case.loss, pred, alpha, None)[1], **EXACT)
+    pred = preds[0].clone().requires_grad_()
+    assert torch.autograd.gradgradcheck(lambda p: case.loss(p, alphas[0]).square(), pred)
+
+
+# composition and fusion make their colours, and detail its trimap, to fit pred before they call the loss
+@cases_with(lambda case: case.name not in ("composition", "detail", "fusion"))
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

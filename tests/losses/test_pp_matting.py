@@ -140,6 +140,94 @@ def test_without_foreground_and_background_there_is_no_composition_term(case):
         fusion_loss(output.alpha, alpha, background=background)
 
 
+def test_layers_known_for_some_images_only(case):
+    """The composition term is the mean over the images that have them; what the others hold does not matter."""
+    output, alpha, trimap, foreground, background = case
+    foreground[0], background[0] = torch.nan, 255
+    has_layers = torch.tensor([False, True])
+    losses = pp_matting_loss(*case, has_layers=has_layers)
+    alone = composition_loss(output.alpha[1:], alpha[1:], foreground[1:], background[1:])
+    torch.testing.assert_close(losses.fusion_composition, alone)
+    without = pp_matting_loss(output, alpha, trimap)
+    torch.testing.assert_close(losses.total, without.total + alone)
+    assert losses.fusion == fusion_loss(output.alpha, alpha, foreground, background, has_layers=has_layers)
+    assert composition_loss(output.alpha, alpha, foreground, background, has_layers=has_layers) == alone
+    nothing = pp_matting_loss(*case, has_layers=torch.tensor([False, False]))
+    assert nothing.fusion_composition == 0
+    assert nothing.total == without.total
+    mask = torch.zeros_like(alpha, dtype=torch.bool)
+    mask[:, :, 2:] = True
+    masked = composition_loss(output.alpha, alpha, foreground, background, mask, has_layers=has_layers)
+    torch.testing.assert_close(
+        masked, composition_loss(output.alpha[1:], alpha[1:], foreground[1:], background[1:], mask[1:])
+    )
+    with pytest.raises(ValueError, match=r"^foreground must lie in \[0, 1\], got NaN"):
+        pp_matting_loss(*case)
+    with pytest.raises(TypeError, match=r"^has_layers must be a bool tensor, got torch.uint8"):
+        pp_matting_loss(*case, has_layers=has_layers.byte())
+    with pytest.raises(TypeError, match=r"^has_layers must be a bool tensor, got list"):
+        pp_matting_loss(*case, has_layers=[True, False])  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^has_layers must have shape \(2,\), got \(1,\)"):
+        pp_matting_loss(*case, has_layers=has_layers[:1])
+
+
+def test_gradients_stay_where_layers_are_known(case):
+    output, alpha, _, foreground, background = case
+    pred = output.alpha.clone().requires_grad_()
+    foreground[0] = torch.nan
+    composition_loss(pred, alpha, foreground, background, has_layers=torch.tensor([False, True])).backward()
+    assert pred.grad is not None
+    assert (pred.grad[0] == 0).all()
+    assert (pred.grad[1] != 0).all()
+
+
+def test_a_mask_reaches_every_loss(case):
+    output, alpha, trimap, foreground, background = case
+    mask = torch.rand_like(alpha)
+    losses = pp_matting_loss(*case, mask)
+    unknown = unknown_mask(trimap) * mask
+    assert losses.semantic == semantic_loss(output.semantic_logits, trimap, mask)
+    assert losses.detail_alpha == alpha_loss(output.detail, alpha, unknown)
+    assert losses.detail_gradient == gradient_loss(output.detail, alpha, unknown)
+    assert losses.detail == detail_loss(output.detail, alpha, trimap, mask)
+    assert losses.fusion_alpha == alpha_loss(output.alpha, alpha, mask)
+    assert losses.fusion_gradient == gradient_loss(output.alpha, alpha, mask)
+    assert losses.fusion_composition == composition_loss(output.alpha, alpha, foreground, background, mask)
+    assert losses.fusion == fusion_loss(output.alpha, alpha, foreground, background, mask)
+
+
+def test_what_is_no_trimap_is_refused(case):
+    """127 all over gave a detail loss of 0."""
+    output, alpha, trimap, *_ = case
+    for loss in (
+        lambda t: pp_matting_loss(output, alpha, t),
+        lambda t: detail_loss(output.detail, alpha, t),
+        lambda t: semantic_loss(output.semantic_logits, t),
+    ):
+        with pytest.raises(ValueError, match=r"^trimap must hold only 0, 128 and 255, got 127 in 60 pixels"):
+            loss(torch.full_like(trimap, 127))
+        loss(trimap)
+
+
+def test_truths_out_of_range_are_refused(case):
+    output, alpha, trimap, foreground, background = case
+    with pytest.raises(ValueError, match=r"^alpha must lie in \[0, 1\], got .*: did you pass 0..255"):
+        pp_matting_loss(output, alpha * 255, trimap)
+    with pytest.raises(ValueError, match=r"^foreground must lie in \[0, 1\], got .*: did you pass 0..255"):
+        pp_matting_loss(output, alpha, trimap, foreground * 255, background)
+    with pytest.raises(ValueError, match=r"^background must lie in \[0, 1\], got .*: did you pass 0..255"):
+        pp_matting_loss(output, alpha, trimap, foreground, background * 255)
+
+
+def test_compiled_code_refuses_them_too(case):
+    output, alpha, trimap, *_ = case
+    compiled = torch.compile(pp_matting_loss, fullgraph=True, backend="eager")
+    with pytest.raises(RuntimeError, match=r"^alpha must lie in \[0, 1\]"):
+        compiled(output, alpha * 255, trimap)
+    with pytest.raises(RuntimeError, match=r"^trimap must hold only 0, 128 and 255"):
+        compiled(output, alpha, torch.full_like(trimap, 127))
+
+
 def test_gradients_reach_each_output_from_its_own_losses(case):
     output, alpha, trimap, foreground, background = case
     leaves = Output(*(x.clone().requires_grad_() for x in output))

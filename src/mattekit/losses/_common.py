@@ -1,12 +1,12 @@
-"""What the losses share: the checks, the precision, the root, the stencils and the reduction."""
+"""What the losses share: the checks, the precision and the reduction."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mattekit._checks import (
+    assert_async,
     check_choice,
     check_dtype,
     check_floating,
@@ -14,23 +14,32 @@ from mattekit._checks import (
     check_pixels,
     check_positive,
     check_same_shape,
+    check_unit,
+    has_async_assertions,
+    is_readable,
 )
+from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN, validate
 
 Reduction = Literal["mean", "sum", "none"]
 
 
-def check_pair(pred: Tensor, alpha: Tensor, mask: Tensor | None, channels: int | None = 1) -> None:
-    """Demand a prediction and a truth of one shape, and a mask that fits them."""
-    check_nchw("pred", pred, channels)
-    check_floating("pred", pred)
+def check_pair(pred: Tensor, alpha: Tensor, mask: Tensor | None, channels: int | None = 1, name: str = "pred") -> None:
+    """Check that prediction and truth are of one shape, that a mask fits them, and that the truth lies in [0, 1].
+
+    The prediction's values are not looked at: what an untrained network says is for the loss to judge, and a NaN under
+    mixed precision for the gradient scaler.
+    """
+    check_nchw(name, pred, channels)
+    check_floating(name, pred)
     check_floating("alpha", alpha)
-    check_same_shape("alpha", alpha, "pred", pred)
-    check_pixels("pred", pred)
+    check_same_shape("alpha", alpha, name, pred)
+    check_pixels(name, pred)
     check_mask(mask, pred)
+    check_unit("alpha", alpha, mask)
 
 
 def check_mask(mask: Tensor | None, pred: Tensor) -> None:
-    """Demand a bool or floating-point mask; a trimap passed for one would weigh pixels by 128 and 255."""
+    """Check that a mask is bool or floating-point; a trimap passed for one would weigh pixels by 128 and 255."""
     if mask is None:
         return
     check_nchw("mask", mask, 1)
@@ -42,19 +51,31 @@ def check_mask(mask: Tensor | None, pred: Tensor) -> None:
 
 
 def check_trimap(trimap: Tensor, other_name: str, other: Tensor) -> None:
-    """Demand the form of a trimap that fits another tensor's batch and size; its values are not looked at."""
+    """Check that a trimap fits another tensor's batch and size, and that it holds the three values alone."""
     check_nchw("trimap", trimap, 1)
     check_dtype("trimap", trimap, torch.uint8)
     if trimap.shape[0] != other.shape[0] or trimap.shape[2:] != other.shape[2:]:
         n, _, h, w = other.shape
         raise ValueError(f"trimap must have shape {(n, 1, h, w)} as {other_name} has it, got {tuple(trimap.shape)}")
+    if is_readable(trimap):
+        values = trimap.numpy()  # which is ten times as fast as torch at bytes
+        if not ((values == BACKGROUND) | (values == UNKNOWN) | (values == FOREGROUND)).all():
+            validate(trimap)
+    elif has_async_assertions(trimap):
+        good = (trimap == BACKGROUND) | (trimap == UNKNOWN) | (trimap == FOREGROUND)
+        assert_async(good.all(), "trimap must hold only 0, 128 and 255")
 
 
 def check_eps(eps: float) -> None:
-    """Demand a positive number whose square exists in float32, without which slopes at equality are 0/0."""
+    """Check that a number is positive and its square exists in float32: else slopes at equality are 0/0."""
     check_positive("eps", eps)
     if eps < 1e-18:
         raise ValueError(f"eps must be at least 1e-18, whose square float32 still holds, got {eps!r}")
+
+
+def check_reduction(reduction: Reduction) -> None:
+    """Check that a reduction is one of the three."""
+    check_choice("reduction", reduction, ("mean", "sum", "none"))
 
 
 def widen(x: Tensor) -> Tensor:
@@ -62,23 +83,30 @@ def widen(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-def charbonnier(difference: Tensor, eps: float) -> Tensor:
-    """The differentiable absolute value of equations 7 and 10: sqrt(d² + ε²)."""
-    check_eps(eps)
-    return torch.hypot(difference, difference.new_full((), eps))
-
-
 def within(mask: Tensor | None, *maps: Tensor) -> tuple[Tensor, ...]:
     """Maps (N, C, H, W), 0 outside the mask (N, 1, H, W): a weight of 0 would not stop a NaN, nor infinite slopes."""
-    return maps if mask is None else tuple(torch.where(mask != 0, x, 0) for x in maps)
+    if mask is None or _are_tame(*maps):
+        return maps
+    return tuple(torch.where(mask != 0, x, 0) for x in maps)
 
 
 def finite_outside(mask: Tensor | None, pred: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Both mattes, 0 where the mask is and one of them is not finite; for losses that see neighbours of the mask."""
-    if mask is None:
+    if mask is None or _are_tame(pred, alpha):
         return pred, alpha
     good = (mask != 0) | (pred - alpha).isfinite()
     return torch.where(good, pred, 0), torch.where(good, alpha, 0)
+
+
+def _are_tame(*maps: Tensor) -> bool:
+    """Whether maps are known to be finite, their squares too: a look costs less than the masking that it spares."""
+    for x in maps:
+        if not is_readable(x) or not x.numel():
+            return False
+        low, high = (float(end) for end in x.detach().aminmax())
+        if not (low > -1e9 and high < 1e9):
+            return False
+    return True
 
 
 def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor | None = None) -> Tensor:
@@ -86,7 +114,6 @@ def reduce(loss: Tensor, mask: Tensor | None, reduction: Reduction, area: Tensor
 
     ``area``, where given, is the divisor of the mean instead of the mask's own.
     """
-    check_choice("reduction", reduction, ("mean", "sum", "none"))
     if mask is not None:
         mask = mask.to(loss.dtype)
         loss = loss * mask
@@ -107,32 +134,3 @@ def quotient(total: Tensor, area: Tensor) -> Tensor:
     An area so small that slopes divided by it could overflow counts as empty.
     """
     return total / torch.where(area >= torch.finfo(total.dtype).tiny ** 0.5, area, torch.inf)
-
-
-def stencil(
-    x: Tensor, taps: Sequence[float], dim: int, border: Literal["replicate", "reflect"] = "replicate"
-) -> Tensor:
-    """Correlate along one dimension with an odd number of taps, the border continued.
-
-    Written as shifted sums rather than as a convolution: autocast leaves it alone, TF32 does not round it, and its
-    backward pass is deterministic on every device.
-    """
-    size, radius = x.shape[dim], len(taps) // 2
-    if border == "reflect":
-        before = torch.cat([x.narrow(dim, _reflected(i, size), 1) for i in range(-radius, 0)], dim)
-        after = torch.cat([x.narrow(dim, _reflected(i, size), 1) for i in range(size, size + radius)], dim)
-    else:
-        copies = [radius if d == dim else -1 for d in range(x.ndim)]
-        before, after = x.narrow(dim, 0, 1).expand(copies), x.narrow(dim, size - 1, 1).expand(copies)
-    padded = torch.cat([before, x, after], dim)
-    result = padded.narrow(dim, 0, size) * taps[0]
-    for offset, tap in enumerate(taps[1:], start=1):
-        if tap:
-            result = result.add(padded.narrow(dim, offset, size), alpha=tap)
-    return result
-
-
-def _reflected(i: int, size: int) -> int:
-    """Which of ``size`` samples an index beyond them sees: back and forth, without repeating the outermost."""
-    period = max(2 * (size - 1), 1)
-    return min(i % period, -i % period)

@@ -2,7 +2,8 @@
 
 from torch import Tensor
 
-from mattekit.losses._common import Reduction, charbonnier, check_pair, reduce, widen, within
+from mattekit.losses._common import Reduction, check_eps, check_pair, check_reduction, reduce, widen, within
+from mattekit.losses._filters import root
 
 
 def alpha_loss(
@@ -10,19 +11,13 @@ def alpha_loss(
 ) -> Tensor:
     """Compare two mattes by the differentiable absolute difference sqrt(d² + ε²).
 
+    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+
     Args:
-        pred: Predicted alpha, (N, 1, H, W) in [0, 1].
-        alpha: True alpha, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         eps: The loss at equality, and the error below which it is quadratic rather than linear.
-        reduction: ``"mean"`` over the mask's area, ``"sum"``, or ``"none"`` for the masked map (N, 1, H, W).
 
     Returns:
-        A scalar, or the map; float32, or float64 where an input is.
-
-    Raises:
-        TypeError: If a matte is not a floating-point tensor, or the mask is an integer one.
-        ValueError: If a shape, ``eps`` or ``reduction`` is wrong.
+        A scalar, or the map (N, 1, H, W).
 
     Source:
         Equation 7 of Chen et al. 2022, there summed over pixels. The authors' code has sqrt(d² + 1e-6) where the paper
@@ -40,5 +35,12 @@ def alpha_loss(
         tensor(0.0010)
     """
     check_pair(pred, alpha, mask)
+    check_eps(eps)
+    check_reduction(reduction)
+    return alpha_term(pred, alpha, mask, eps, reduction)
+
+
+def alpha_term(pred: Tensor, alpha: Tensor, mask: Tensor | None, eps: float, reduction: Reduction) -> Tensor:
+    """`alpha_loss` of what has been checked."""
     (difference,) = within(mask, widen(pred) - widen(alpha))
-    return reduce(charbonnier(difference, eps), mask, reduction)
+    return reduce(root(eps, difference), mask, reduction)

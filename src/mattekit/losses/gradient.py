@@ -10,12 +10,13 @@ from mattekit.losses._common import (
     Reduction,
     check_eps,
     check_pair,
+    check_reduction,
     finite_outside,
     reduce,
-    stencil,
     widen,
     within,
 )
+from mattekit.losses._filters import root, stencil
 
 Operator = Literal["sobel", "gaussian"]
 
@@ -47,24 +48,21 @@ def gradient_loss(
 ) -> Tensor:
     """Compare the gradient magnitudes of two mattes.
 
+    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+
     Args:
-        pred: Predicted alpha, (N, 1, H, W) in [0, 1].
-        alpha: True alpha, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         operator: ``"sobel"``, scaled so that a ramp has its slope per pixel; or ``"gaussian"``, the derivative of a
             Gaussian with which the gradient error is measured (σ = 1.4, 9×9, unit L2 norm).
         mask_inputs: Multiply both mattes by the mask before taking gradients, instead of weighing the difference of
             gradients by it afterwards. What lies outside then has no influence at all, at the price of the mask's own
             edge counting as an edge of both mattes. The mean divides by the mask's area either way.
         eps: Magnitudes are sqrt(gx² + gy² + eps²), which keeps their slope finite in flat regions.
-        reduction: ``"mean"`` over the mask's area, ``"sum"``, or ``"none"`` for the map (N, 1, H, W).
 
     Returns:
-        A scalar, or the map; float32, or float64 where an input is.
+        A scalar, or the map (N, 1, H, W).
 
     Raises:
-        TypeError: If a matte is not a floating-point tensor, or the mask is an integer one.
-        ValueError: If a shape or an option is wrong, or ``mask_inputs`` is set without a mask.
+        ValueError: If ``mask_inputs`` is set without a mask.
 
     Source:
         Equation 8 of Chen et al. 2022, which names no operator. ``eps=1e-3, mask_inputs=True`` gives the numbers of the
@@ -80,23 +78,40 @@ def gradient_loss(
     """
     check_pair(pred, alpha, mask)
     check_eps(eps)
+    check_reduction(reduction)
     check_choice("operator", operator, ("sobel", "gaussian"))
-    pred, alpha = widen(pred), widen(alpha)
-    if not mask_inputs:
-        return reduce(_difference(*finite_outside(mask, pred, alpha), operator, eps), mask, reduction)
-    if mask is None:
+    if mask_inputs and mask is None:
         raise ValueError("mask_inputs needs a mask, got None")
-    weights = mask.to(pred.dtype)
-    pred, alpha = within(mask, pred * weights, alpha * weights)
-    return reduce(_difference(pred, alpha, operator, eps), None, reduction, area=weights.sum())
+    return gradient_term(pred, alpha, mask, operator, mask_inputs, eps, reduction)
 
 
-def _difference(pred: Tensor, alpha: Tensor, operator: Operator, eps: float) -> Tensor:
+def gradient_term(
+    pred: Tensor,
+    alpha: Tensor,
+    mask: Tensor | None,
+    operator: Operator,
+    mask_inputs: bool,
+    eps: float,
+    reduction: Reduction,
+    edges: Tensor | None = None,
+) -> Tensor:
+    """`gradient_loss` of what has been checked; ``edges``, where they are at hand, are ``magnitude(alpha, …)``."""
+    pred, alpha = widen(pred), widen(alpha)
+    area = None
+    if mask_inputs and mask is not None:
+        weights = mask.to(pred.dtype)
+        p, a = within(mask, pred * weights, alpha * weights)
+        mask, area = None, weights.sum()
+    else:
+        p, a = finite_outside(mask, pred, alpha)
+    if edges is None or a is not alpha:
+        edges = magnitude(a, operator, eps)
+    return reduce((magnitude(p, operator, eps) - edges).abs(), mask, reduction, area)
+
+
+def magnitude(x: Tensor, operator: Operator, eps: float) -> Tensor:
+    """The length of a matte's gradient and of ε."""
     smooth, slope = _SOBEL if operator == "sobel" else _GAUSSIAN
-    return (_magnitude(pred, smooth, slope, eps) - _magnitude(alpha, smooth, slope, eps)).abs()
-
-
-def _magnitude(x: Tensor, smooth: tuple[float, ...], slope: tuple[float, ...], eps: float) -> Tensor:
     gx = stencil(stencil(x, smooth, dim=2), slope, dim=3)
     gy = stencil(stencil(x, slope, dim=2), smooth, dim=3)
-    return (gx.square() + gy.square() + eps**2).sqrt()
+    return root(eps, gx, gy)

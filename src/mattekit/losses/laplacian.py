@@ -10,7 +10,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from mattekit._checks import check_choice, check_number, check_positive
-from mattekit.losses._common import Reduction, check_pair, finite_outside, quotient, reduce, stencil, widen
+from mattekit.losses._common import (
+    Reduction,
+    check_pair,
+    check_reduction,
+    finite_outside,
+    quotient,
+    reduce,
+    widen,
+)
+from mattekit.losses._filters import stencil
 
 Pyramid = Literal["burt", "pooled"]
 
@@ -48,10 +57,10 @@ def laplacian_loss(
       Where they mask, they do so with ``mask_inputs=True`` and divide by all pixels:
       ``reduction="sum"``, over ``pred.numel()``.
 
+    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors. Prediction and truth
+    may be colours (N, C, H, W), too, as FBA compares them.
+
     Args:
-        pred: Predicted alpha, (N, 1, H, W) in [0, 1], or colours (N, C, H, W), as FBA compares them too.
-        alpha: The truth, likewise.
-        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         levels: Number of bands. The loss has no ``eps``: it is a plain absolute difference.
         weights: One a level, finest first, and one more for the residual where that is asked for; None means 1, 2, 4,
             8, 16, ...
@@ -62,15 +71,12 @@ def laplacian_loss(
         mask_inputs: Multiply both mattes by the mask before anything else, instead of weighing the map by it.
         mask_levels: Weigh the coefficients of level s by every 2^s-th pixel of the mask, and take each level's mean by
             its own weights, instead of weighing the map.
-        reduction: ``"mean"`` over the mask's area and the channels, ``"sum"``, or ``"none"`` for the map.
 
     Returns:
-        A scalar, or the map (N, C, H, W); float32, or float64 where an input is.
+        A scalar, or the map (N, C, H, W). The mean is over the channels, too.
 
     Raises:
-        TypeError: If a matte is not a floating-point tensor, or the mask is an integer one.
-        ValueError: If a shape or an option is wrong, or ``mask_inputs`` or ``mask_levels`` is set without a
-            mask, or both are.
+        ValueError: If an option is wrong, or ``mask_inputs`` or ``mask_levels`` is set without a mask, or both are.
 
     Source:
         Hou and Liu 2019 (arXiv 1909.09725), equation 3: the sum over five levels of
@@ -86,6 +92,7 @@ def laplacian_loss(
         tensor(0.5000)
     """
     check_pair(pred, alpha, mask, channels=None)
+    check_reduction(reduction)
     check_number("levels", levels, Integral)
     check_positive("levels", levels)
     check_choice("pyramid", pyramid, ("burt", "pooled"))

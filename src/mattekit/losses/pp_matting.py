@@ -5,13 +5,20 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from mattekit._checks import check_floating, check_nchw, check_same_shape
-from mattekit.losses._common import Reduction, check_trimap
-from mattekit.losses.alpha import alpha_loss
-from mattekit.losses.composition import composition_loss
-from mattekit.losses.gradient import Operator, gradient_loss
+from mattekit._checks import check_choice, check_floating, check_nchw, check_same_shape
+from mattekit.losses._common import (
+    Reduction,
+    check_eps,
+    check_pair,
+    check_reduction,
+    check_trimap,
+    widen,
+)
+from mattekit.losses.alpha import alpha_term
+from mattekit.losses.composition import check_layers, composition_term, with_layers
+from mattekit.losses.gradient import Operator, gradient_term, magnitude
 from mattekit.losses.semantic import semantic_loss
-from mattekit.trimap import unknown_mask
+from mattekit.trimap import UNKNOWN
 
 PADDLESEG: MappingProxyType[str, Any] = MappingProxyType(
     {"weights": (0.25, 0.25, 0.25), "eps": 1e-3, "semantic_eps": 1e-6, "mask_inputs": True}
@@ -56,6 +63,7 @@ def detail_loss(
     detail: Tensor,
     alpha: Tensor,
     trimap: Tensor,
+    mask: Tensor | None = None,
     *,
     eps: float = 1e-6,
     operator: Operator = "sobel",
@@ -64,21 +72,16 @@ def detail_loss(
 ) -> Tensor:
     """Add alpha and gradient loss of the detail map in the unknown region.
 
+    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+
     Args:
-        detail: The detail map, (N, 1, H, W) in [0, 1].
-        alpha: True alpha, likewise.
-        trimap: uint8 of 0, 128 and 255, (N, 1, H, W); its values are not checked here.
+        detail: The detail map, (N, 1, H, W).
         eps: See `alpha_loss` and `gradient_loss`.
         operator: See `gradient_loss`.
         mask_inputs: See `gradient_loss`.
-        reduction: ``"mean"`` over the unknown region, ``"sum"`` as in the equation, or ``"none"`` for the map.
 
     Returns:
-        A scalar, or the map (N, 1, H, W); 0 where nothing is unknown.
-
-    Raises:
-        TypeError: If a matte is not a floating-point tensor or the trimap is not uint8.
-        ValueError: If a shape or an option is wrong.
+        A scalar, or the map (N, 1, H, W). What counts is unknown and within the mask; 0 where nothing does.
 
     Source:
         Equation 6 of Chen et al. 2022. ``eps=1e-3, mask_inputs=True`` gives the numbers of the authors' code.
@@ -91,7 +94,10 @@ def detail_loss(
         >>> detail_loss(alpha + 0.5, alpha, trimap)
         tensor(0.5000)
     """
-    parts = _detail_parts(detail, alpha, trimap, eps, operator, mask_inputs, reduction)
+    _check_detail(detail, trimap)
+    check_pair(detail, alpha, mask, name="detail")
+    _check_options(eps, operator, reduction)
+    parts = _detail_terms(detail, alpha, trimap, mask, eps, operator, mask_inputs, reduction)
     return parts[0] + parts[1]
 
 
@@ -100,28 +106,29 @@ def fusion_loss(
     alpha: Tensor,
     foreground: Tensor | None = None,
     background: Tensor | None = None,
+    mask: Tensor | None = None,
     *,
+    has_layers: Tensor | None = None,
     eps: float = 1e-6,
     operator: Operator = "sobel",
+    reduction: Reduction = "mean",
 ) -> Tensor:
-    """Add alpha, gradient and composition loss of the final matte, over the whole image.
+    """Add alpha, gradient and composition loss of the final matte.
+
+    Where foreground and background are not known, as for a photo that nobody composed, leave both out: the composition
+    term is then 0. ``has_layers`` does so for some images of a batch. (The authors' code passes the photo for both,
+    which makes that term a constant, ``eps``.) The arguments that all losses share are told in :mod:`mattekit.losses`,
+    and so are the errors.
 
     Args:
-        pred: The fused matte, (N, 1, H, W) in [0, 1].
-        alpha: True alpha, likewise.
-        foreground: True foreground colours, (N, 3, H, W) in [0, 1]. Where they and the background are not known, as for
-            a photo that nobody composed, leave both out: the composition term is then 0. (The authors' code passes the
-            photo for both, which makes it a constant, ``eps``.)
-        background: True background colours, likewise.
         eps: See `alpha_loss`, `gradient_loss` and `composition_loss`.
         operator: See `gradient_loss`.
 
     Returns:
-        A scalar: the sum of the three means.
+        A scalar, or the map (N, 1, H, W). Of the composition term the mean over the three channels counts.
 
     Raises:
-        TypeError: If something is not a floating-point tensor.
-        ValueError: If a shape or an option is wrong, or one of foreground and background is missing.
+        ValueError: If one of foreground and background is missing.
 
     Source:
         Equation 9 of Chen et al. 2022. ``eps=1e-3`` gives the numbers of the authors' code.
@@ -136,7 +143,10 @@ def fusion_loss(
         >>> fusion_loss(alpha + 0.5, alpha)
         tensor(0.5000)
     """
-    parts = _fusion_parts(pred, alpha, foreground, background, eps, operator)
+    check_pair(pred, alpha, mask)
+    _check_options(eps, operator, reduction)
+    layers = _layers(foreground, background, mask, has_layers, pred)
+    parts = _fusion_terms(pred, alpha, layers, mask, eps, operator, reduction)
     return parts[0] + parts[1] + parts[2]
 
 
@@ -146,7 +156,9 @@ def pp_matting_loss(
     trimap: Tensor,
     foreground: Tensor | None = None,
     background: Tensor | None = None,
+    mask: Tensor | None = None,
     *,
+    has_layers: Tensor | None = None,
     weights: tuple[float, float, float] = (1.0, 1.0, 1.0),
     eps: float = 1e-6,
     semantic_eps: float = 0.0,
@@ -155,13 +167,11 @@ def pp_matting_loss(
 ) -> PPMattingLosses:
     """Compute all of PP-Matting's training loss.
 
+    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors. Foreground and
+    background may be left out, and known for some of the images only, as `fusion_loss` says.
+
     Args:
         output: What the network returns: an object with ``alpha``, ``detail`` and ``semantic_logits``.
-        alpha: True alpha, (N, 1, H, W) in [0, 1].
-        trimap: uint8 of 0, 128 and 255, (N, 1, H, W), as `mattekit.trimap.random_from_alpha` makes it from the alpha;
-            its values are not checked here.
-        foreground: True foreground colours, (N, 3, H, W) in [0, 1], or None; see `fusion_loss`.
-        background: True background colours, likewise.
         weights: λ1, λ2, λ3 of the semantic, the detail and the fusion loss.
         eps: See `alpha_loss`, `gradient_loss` and `composition_loss`.
         semantic_eps: The ``eps`` of `semantic_loss`.
@@ -172,8 +182,7 @@ def pp_matting_loss(
         The weighted total to call ``backward`` on, and its parts for logging.
 
     Raises:
-        TypeError: If a matte or image is not a floating-point tensor or the trimap is not uint8.
-        ValueError: If a shape or an option is wrong, or one of foreground and background is missing.
+        ValueError: If one of foreground and background is missing.
 
     Source:
         Equation 12 of Chen et al. 2022, with means for the paper's sums over pixels. The authors' code differs in four
@@ -200,48 +209,87 @@ def pp_matting_loss(
     if len(weights) != 3:
         raise ValueError(f"weights must be three numbers, λ1, λ2 and λ3, got {tuple(weights)}")
     check_nchw("output.alpha", output.alpha, 1)
+    check_floating("output.alpha", output.alpha)
     check_same_shape("output.alpha", output.alpha, "alpha", alpha)
-    semantic = semantic_loss(output.semantic_logits, trimap, eps=semantic_eps)
-    detail_parts = _detail_parts(output.detail, alpha, trimap, eps, operator, mask_inputs, "mean")
-    fusion_parts = _fusion_parts(output.alpha, alpha, foreground, background, eps, operator)
+    _check_options(eps, operator, "mean")
+    semantic = semantic_loss(output.semantic_logits, trimap, mask, eps=semantic_eps)
+    _check_detail(output.detail, trimap)
+    check_pair(output.detail, alpha, mask, name="detail")
+    layers = _layers(foreground, background, mask, has_layers, output.alpha)
+    edges = magnitude(widen(alpha), operator, eps)
+    detail_parts = _detail_terms(output.detail, alpha, trimap, mask, eps, operator, mask_inputs, "mean", edges)
+    fusion_parts = _fusion_terms(output.alpha, alpha, layers, mask, eps, operator, "mean", edges)
     detail, fusion = detail_parts[0] + detail_parts[1], fusion_parts[0] + fusion_parts[1] + fusion_parts[2]
     total = weights[0] * semantic + weights[1] * detail + weights[2] * fusion
     return PPMattingLosses(total, semantic, detail, fusion, *detail_parts, *fusion_parts)
 
 
-def _detail_parts(
+_Layers = tuple[Tensor, Tensor, Tensor | None]
+"""Foreground, background, and the mask of where they are known and count."""
+
+
+def _check_detail(detail: Tensor, trimap: Tensor) -> None:
+    check_nchw("detail", detail, 1)
+    check_floating("detail", detail)
+    check_trimap(trimap, "detail", detail)
+
+
+def _check_options(eps: float, operator: Operator, reduction: Reduction) -> None:
+    check_eps(eps)
+    check_choice("operator", operator, ("sobel", "gaussian"))
+    check_reduction(reduction)
+
+
+def _layers(
+    foreground: Tensor | None, background: Tensor | None, mask: Tensor | None, has_layers: Tensor | None, pred: Tensor
+) -> _Layers | None:
+    if foreground is None and background is None:
+        return None
+    if foreground is None or background is None:
+        missing = "background" if background is None else "foreground"
+        raise ValueError(f"foreground and background must be given together or not at all, got no {missing}")
+    known = with_layers(mask, has_layers, pred)
+    check_layers(foreground, background, known, pred)
+    return foreground, background, known
+
+
+def _detail_terms(
     detail: Tensor,
     alpha: Tensor,
     trimap: Tensor,
+    mask: Tensor | None,
     eps: float,
     operator: Operator,
     mask_inputs: bool,
     reduction: Reduction,
+    edges: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    check_nchw("detail", detail, 1)
-    check_floating("detail", detail)
-    check_trimap(trimap, "detail", detail)
-    check_same_shape("alpha", alpha, "detail", detail)
-    unknown = unknown_mask(trimap)
+    unknown = trimap == UNKNOWN
+    weights = (unknown if mask is None else unknown * mask).to(widen(detail).dtype)
     return (
-        alpha_loss(detail, alpha, unknown, eps=eps, reduction=reduction),
-        gradient_loss(detail, alpha, unknown, operator=operator, mask_inputs=mask_inputs, eps=eps, reduction=reduction),
+        alpha_term(detail, alpha, weights, eps, reduction),
+        gradient_term(detail, alpha, weights, operator, mask_inputs, eps, reduction, edges),
     )
 
 
-def _fusion_parts(
+def _fusion_terms(
     pred: Tensor,
     alpha: Tensor,
-    foreground: Tensor | None,
-    background: Tensor | None,
+    layers: _Layers | None,
+    mask: Tensor | None,
     eps: float,
     operator: Operator,
+    reduction: Reduction,
+    edges: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    alpha_part = alpha_loss(pred, alpha, eps=eps)
-    gradient_part = gradient_loss(pred, alpha, operator=operator, eps=eps)
-    if foreground is not None and background is not None:
-        return alpha_part, gradient_part, composition_loss(pred, alpha, foreground, background, eps=eps)
-    if foreground is not None or background is not None:
-        missing = "background" if background is None else "foreground"
-        raise ValueError(f"foreground and background must be given together or not at all, got no {missing}")
-    return alpha_part, gradient_part, alpha_part.new_zeros(())
+    alpha_part = alpha_term(pred, alpha, mask, eps, reduction)
+    gradient_part = gradient_term(pred, alpha, mask, operator, False, eps, reduction, edges)
+    if layers is None:
+        return alpha_part, gradient_part, alpha_part.new_zeros(())
+    foreground, background, known = layers
+    composition_part = composition_term(pred, alpha, foreground, background, known, eps, reduction)
+    if reduction == "none":
+        composition_part = composition_part.mean(1, keepdim=True)
+    elif reduction == "sum":
+        composition_part = composition_part / foreground.shape[1]
+    return alpha_part, gradient_part, composition_part

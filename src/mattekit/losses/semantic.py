@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from mattekit._checks import check_floating, check_nchw, check_nonnegative
-from mattekit.losses._common import Reduction, check_mask, check_trimap, reduce, widen, within
+from mattekit.losses._common import Reduction, check_mask, check_reduction, check_trimap, reduce, widen, within
 from mattekit.trimap import to_classes
 
 
@@ -17,23 +17,16 @@ def semantic_loss(
 ) -> Tensor:
     """Cross-entropy between three class scores and a trimap.
 
+    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+
     Args:
         semantic_logits: Scores before the softmax, (N, 3, H, W): foreground, transition, background.
-        trimap: uint8 of 0, 128 and 255, (N, 1, H, W). Its values are not looked at here: `mattekit.trimap.validate` is
-            for that, once, where it is read. What is neither 0 nor 255 counts as transition.
-        mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
         eps: Added to the probability inside the logarithm, which bounds a pixel's loss by -log(eps). The default, 0,
             needs no bound: the logarithm is taken before the softmax can round to 0. A pixel whose class is certain
             has a loss of -log(1 + eps) then, a little below 0.
-        reduction: ``"mean"`` over the mask's area, ``"sum"`` as in the equation, or ``"none"`` for the masked map
-            (N, 1, H, W).
 
     Returns:
-        A scalar, or the map; float32, or float64 where the scores are.
-
-    Raises:
-        TypeError: If the scores are not floating-point, the trimap is not uint8 or the mask is an integer one.
-        ValueError: If a shape, ``eps`` or ``reduction`` is wrong.
+        A scalar, or the map (N, 1, H, W).
 
     Source:
         Equation 4 of Chen et al. 2022. The authors' code takes the mean of -log(p + 1e-6): ``eps=1e-6``.
@@ -50,6 +43,14 @@ def semantic_loss(
     check_trimap(trimap, "semantic_logits", semantic_logits)
     check_mask(mask, semantic_logits)
     check_nonnegative("eps", eps)
+    check_reduction(reduction)
+    return semantic_term(semantic_logits, trimap, mask, eps, reduction)
+
+
+def semantic_term(
+    semantic_logits: Tensor, trimap: Tensor, mask: Tensor | None, eps: float, reduction: Reduction
+) -> Tensor:
+    """`semantic_loss` of what has been checked."""
     (logits,) = within(mask, widen(semantic_logits))
     log_p = logits.log_softmax(1).gather(1, to_classes(trimap))
     if eps:

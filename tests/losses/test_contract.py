@@ -233,7 +233,9 @@ def test_what_is_not_finite_outside_the_mask_counts_as_0(case, data, shape, valu
     ]
     assert_close(found[0], expected[0], rtol=0, atol=0)
     for slopes, expected_slopes in zip(found[1:], expected[1:], strict=True):
-        assert_close(slopes, expected_slopes.masked_fill(broken, 0), rtol=0, atol=0)
+        # where losses are sums, masked and unmasked ones may add up their slopes in another order
+        atol = 0 if case.name not in ("detail", "fusion") else 4 * torch.finfo(slopes.dtype).eps
+        assert_close(slopes, expected_slopes.masked_fill(broken, 0), rtol=0, atol=atol)
 
 
 def with_gradients(loss, pred, alpha, mask):

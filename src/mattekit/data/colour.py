@@ -51,11 +51,13 @@ class RandomDistort:
 
     def draw(self, sample: Sample, rng: np.random.Generator) -> np.ndarray:
         """The map of colours in [0, 1], (3, 4): a matrix and what is added."""
+        import cv2
+
         ranges = np.array([self.brightness, self.contrast, self.saturation, self.hue])
         changes = rng.uniform(-ranges, ranges) * (rng.random(4) < self.probability)
         brightness, contrast, saturation = 1 + changes[:3]
         scale = 255 if sample.image.dtype == np.uint8 else 1
-        mean = float(GREY @ sample.image.mean((0, 1))) / scale
+        mean = float(GREY @ cv2.mean(sample.image)[:3]) / scale
         colour = _turn(np.deg2rad(changes[3])) @ (
             np.outer(np.ones(3), GREY) * (1 - saturation) + saturation * np.eye(3)
         )

@@ -219,7 +219,9 @@ class RandomFlip:
 
     def apply(self, sample: Sample, params: bool) -> Sample:
         """Flip every field."""
-        return rearrange(sample, lambda field: np.ascontiguousarray(field[:, ::-1])) if params else sample
+        import cv2
+
+        return rearrange(sample, lambda field: cv2.flip(field, 1)) if params else sample
 
 
 class RandomAffine:

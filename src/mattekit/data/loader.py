@@ -211,13 +211,14 @@ class _BatchMaker(Dataset[Batch]):
             name = f" ({sample.name})"
             if self.transform is not None:
                 sample = self.transform.apply(sample, self.transform.draw(sample, rng))
-            return _with_trimap(sample, self.kernels, rng)
+            return with_trimap(sample, self.kernels, rng)
         except Exception as error:
             message = f"sample {index}{name} of epoch {epoch}: {type(error).__name__}: {error}"
             raise SampleError(message) from error
 
 
-def _with_trimap(sample: Sample, kernels: trimap.RandomKernels, rng: np.random.Generator) -> Sample:
+def with_trimap(sample: Sample, kernels: trimap.RandomKernels, rng: np.random.Generator) -> Sample:
+    """The sample, with a trimap made from its matte where it has none."""
     if sample.trimap is not None:
         return sample
     return replace(sample, trimap=trimap.random_from_alpha(sample.alpha, kernels=kernels, generator=rng))

@@ -178,7 +178,7 @@ def test_non_contiguous_arrays():
     ("image", "error", "message"),
     [
         ("photo.jpg", TypeError, "image must be a numpy.ndarray or a torch.Tensor, got str"),
-        (np.zeros((64, 64, 3)), TypeError, "image must be uint8 where it is an array, got float64"),
+        (np.zeros((64, 64, 3)), TypeError, "image must be uint8 or uint16 where it is an array, got float64"),
         (np.zeros((64, 64), np.uint8), ValueError, r"image must be an array \(H, W, 3\), got \(64, 64\)"),
         (np.zeros((64, 64, 4), np.uint8), ValueError, r"image must be an array \(H, W, 3\), got \(64, 64, 4\)"),
         (np.zeros((0, 64, 3), np.uint8), ValueError, r"image must not be empty, got \(0, 64, 3\)"),

@@ -1,20 +1,27 @@
+import contextlib
 import copy
 import gc
+import sys
+import warnings
 import weakref
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from mattekit.blocks import ConvFusion, ReplaceFusion
+from mattekit.blocks import ConvFusion
 from mattekit.encoders import hrnet_w18_small_v1
-from mattekit.inference import PreparedMatting, _tiles, predict, prepare
-from mattekit.inference._fold import fold_batch_norms
-from mattekit.inference._shapes import ShapeCache, compiled
+from mattekit.inference import PreparedMatting, predict, prepare
+from mattekit.inference.folding import fold_batch_norms
+from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.models import PPMatting, pp_matting
+from mattekit.windows import levels
 from oracles import seeded
 from oracles.networks import small, trained_looking
+
+pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no instructions for bfloat16:UserWarning")
 
 
 def folded_state(model):
@@ -59,55 +66,40 @@ def test_gives_the_models_numbers(size, batch, memory_format):
     assert_equal(prepare(model)(image.contiguous(memory_format=memory_format)), expected, atol=2e-5)
 
 
+def with_tiles_of(tile_bytes, prepared):
+    """Tiles of another size, in all modules that compute in tiles."""
+    for module in prepared.modules():
+        if hasattr(module, "tile_bytes"):
+            module.tile_bytes = tile_bytes
+    return prepared
+
+
 @pytest.mark.parametrize("guidance", [(), (5,), (2, 4), (1, 2, 3, 4, 5)])
 @torch.inference_mode()
-def test_every_kind_of_guidance(guidance, monkeypatch):
-    monkeypatch.setattr(_tiles, "TILE_BYTES", 1 << 12)
+def test_every_kind_of_guidance(guidance):
     model = folded_state(small(guidance=guidance))
     image = torch.rand(1, 3, 128, 64)
-    assert_equal(prepare(model)(image), model(image), atol=2e-5)
+    assert_equal(with_tiles_of(1 << 12, prepare(model))(image), model(image), atol=2e-5)
 
 
-@pytest.mark.parametrize("size", [(128, 64), (32, 192), (132, 132), (126, 64)])
+@pytest.mark.parametrize("size", [(128, 64), (32, 192), (132, 132), (126, 64), (33, 95)])
 @torch.inference_mode()
 def test_tiles_are_seamless(size, monkeypatch):
-    """Random weights everywhere, so that a missing pixel would show; at 126 only the half resolution can be cut."""
+    """Random weights everywhere, so that a missing pixel would show; there are tiles along both sides."""
     model = folded_state(small())
     image = torch.rand(2, 3, *size)
-    tiles = []  # along which side there is more than one
-    cat = torch.cat
+    prepared = prepare(model)
+    whole = prepared(image)
+    cut, seen = levels._tiles, set()
 
-    def spy(tensors, dim=0):
-        if len(tensors) > 1 and dim > 1:
-            tiles.append(dim)
-        return cat(tensors, dim=dim)
+    def spy(*args, **options):
+        tiles = cut(*args, **options)
+        seen.add((len({rows for rows, _ in tiles}) > 1, len({columns for _, columns in tiles}) > 1))
+        return tiles
 
-    monkeypatch.setattr(torch, "cat", spy)
-    whole = prepare(model)(image)
-    assert not tiles
-    monkeypatch.setattr(_tiles, "TILE_BYTES", 1 << 12)
-    in_tiles = prepare(model)(image)
-    assert set(tiles) == {2, 3}
-    assert_equal(in_tiles, whole, atol=1e-6)
-
-
-@pytest.mark.parametrize("convs", [0, 1, 3, 6])
-@pytest.mark.parametrize("scales", [(1,), (2,), (2, 4), (1, 8)])
-@pytest.mark.parametrize("size", [(192, 8), (8, 192), (104, 120)])
-def test_halo_is_as_wide_as_it_must_be(convs, scales, size, monkeypatch):
-    """Sums of upsampled inputs, smoothed: whole numbers, so that tiles are equal to the last bit."""
-    monkeypatch.setattr(_tiles, "TILE_BYTES", 0)
-    inputs = [torch.randint(0, 9, (1, 1, size[0] // s, size[1] // s)).double() for s in scales]
-
-    def function(inputs, size):
-        x = sum(nn.functional.interpolate(x, size=tuple(size), mode="bilinear") for x in inputs)
-        for _ in range(convs):
-            x = nn.functional.conv2d(x, torch.ones(1, 1, 3, 3).double(), padding=1)
-        return (x, -x)
-
-    actual = _tiles.run_in_tiles(function, inputs, size, channels=1, convs=convs)
-    for got, expected in zip(actual, function(inputs, size), strict=True):
-        assert got.equal(expected)
+    monkeypatch.setattr(levels, "_tiles", spy)
+    assert_equal(with_tiles_of(1 << 12, prepared)(image), whole, atol=1e-6)
+    assert (True, True) in seen
 
 
 def test_the_model_is_left_alone():
@@ -134,7 +126,8 @@ def test_the_model_is_left_alone():
 
 def test_only_what_is_known_and_unwatched_is_folded():
     class Own(nn.Sequential):
-        pass
+        def forward(self, x):
+            return self[1](self[0](x) + 1)
 
     def pair():
         return [nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3)]
@@ -211,7 +204,7 @@ def test_parts_of_another_kind_stay_as_they_are():
     prepared = prepare(model)
     assert_equal(prepared(image), model(image), atol=1e-6)
     assert "0 batch norms folded into convolutions; 1 stay, encoder.norm the first" in repr(prepared)
-    assert "the branches run as they are" in repr(prepared)
+    assert "computed whole, since it is not known how far they see: context, detail" in repr(prepared)
 
 
 @torch.inference_mode()
@@ -223,6 +216,43 @@ def test_hooks_in_a_branch_still_run():
     expected = model(image)
     assert_equal(prepare(model)(image), expected, atol=2e-5)
     assert len(calls) == 2
+
+
+@torch.inference_mode()
+def test_a_model_with_a_forward_of_its_own_keeps_it():
+    class Inverted(PPMatting):
+        def forward(self, image):
+            output = super().forward(image)
+            return output._replace(alpha=1 - output.alpha)
+
+    parts = folded_state(small())
+    model = Inverted(parts.encoder, parts.context, parts.detail, parts.fusion).eval()
+    image = torch.rand(1, 3, 64, 64)
+    assert_equal(prepare(model)(image), model(image), atol=2e-5)
+
+
+@torch.inference_mode()
+def test_a_batch_of_no_image():
+    model = folded_state(small())
+    for network in (model, prepare(model)):
+        assert [tuple(x.shape) for x in network(torch.rand(0, 3, 64, 96))] == [
+            (0, 1, 64, 96),
+            (0, 1, 64, 96),
+            (0, 3, 64, 96),
+        ]
+
+
+def test_bfloat16_without_its_instructions_is_warned_of(monkeypatch):
+    found = sys.modules["mattekit.inference.prepare"]
+    model = small().eval()
+    monkeypatch.setattr(found, "_cpu_has_bfloat16", lambda: False)
+    with pytest.warns(UserWarning, match="this CPU has no instructions for bfloat16"):
+        prepare(model, precision="bfloat16")
+    monkeypatch.setattr(found, "_cpu_has_bfloat16", lambda: True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        prepare(model, precision="bfloat16")
+        prepare(model)
 
 
 def test_predict_takes_it_in_the_models_place():
@@ -278,15 +308,9 @@ def test_a_model_in_training_is_refused_with_the_reason(part):
 
 
 def test_bad_arguments(monkeypatch):
-    class Own(PPMatting):
-        def forward(self, image):
-            return super().forward(image)
-
-    encoder, parts = hrnet_w18_small_v1(), small()
+    encoder = hrnet_w18_small_v1()
     with pytest.raises(TypeError, match="model must be a PPMatting, got HRNet"):
         prepare(encoder)
-    with pytest.raises(TypeError, match="model must have the forward of PPMatting, got Own"):
-        prepare(Own(parts.encoder, parts.context, parts.detail, ReplaceFusion()).eval())
     with pytest.raises(ValueError, match="precision must be one of 'float32', 'bfloat16', 'float16', got 'half'"):
         prepare(small().eval(), precision="half")
     with pytest.raises(ValueError, match="precision must be 'float32' or 'bfloat16' for a model on the CPU"):
@@ -363,6 +387,30 @@ def test_warm_up_on_the_cpu_needs_no_cache():
     prepared.warm_up((1, 3, 64, 64))
     with pytest.raises(ValueError, match=r"image must have shape \(N, 3, H, W\), got \(3, 64, 64\)"):
         prepared.warm_up((3, 64, 64))
+
+
+class RecordedGraph:
+    """In the place of `torch.cuda.CUDAGraph`: replaying calls the function once more, on the same buffers."""
+
+    def replay(self):
+        pass
+
+
+def test_a_graph_made_in_inference_mode_runs_outside_it(monkeypatch):
+    """What `predict` records is replayed by a plain call."""
+    monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "Stream", MagicMock)
+    monkeypatch.setattr(torch.cuda, "current_stream", MagicMock)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", RecordedGraph)
+    image = torch.rand(1, 3, 4, 4)
+    with torch.inference_mode():
+        graph = CudaGraph(lambda image: (image.view(1, 3, 4, 4),), image.clone())
+    assert not graph._image.is_inference()
+    (result,) = graph(image)
+    assert result.equal(image)
+    assert not result.is_inference()
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, on importing its compiler

@@ -1,5 +1,6 @@
 """Networks for tests: small ones, and weights that behave as trained ones do."""
 
+import torch
 from torch import nn
 
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
@@ -7,9 +8,10 @@ from mattekit.encoders import HRNet
 from mattekit.models import PPMatting
 
 
-def small(*, guidance=(1, 3, 5), **options):
+def small(*, guidance=(1, 3, 5), padding="same", **options):
     """Every part of PP-Matting, each a few channels wide."""
-    encoder = HRNet((4, 6, 8, 10), modules=(1, 1, 1, 1), blocks=(1, 1, 1, 1), stage1_width=4)
+    ones = (1, 1, 1, 1)
+    encoder = HRNet((4, 6, 8, 10), modules=ones, blocks=ones, stage1_width=4, padding=padding, outputs=(0, 1, 4))
     widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
     context = SemanticContextBranch(10, pooling=PyramidPooling(10, 9), widths=widths)
     detail = HighResolutionDetailBranch((64, 4), context.guidance_channels, guidance=guidance, widths=(8, 6, 5, 4))
@@ -23,3 +25,18 @@ def trained_looking(model):
             nn.init.uniform_(module.weight, 0.3, 0.6)
             nn.init.normal_(module.bias, 0, 0.1)
     return model.eval()
+
+
+def lively(model):
+    """Random weights and statistics, and maps that differ from pixel to pixel as those of trained weights do."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, 0, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    trained_looking(model)
+    with torch.no_grad():
+        output = model(torch.rand(1, 3, 64, 96))
+        for part, logits in ((model.context, output.semantic_logits), (model.detail, output.detail.logit())):
+            last = [m for m in part.modules() if isinstance(m, nn.Conv2d) and m.out_channels == logits.shape[1]][-1]
+            last.weight.mul_(2 / logits.std().clamp(min=1e-3))
+    return model

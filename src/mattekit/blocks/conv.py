@@ -1,11 +1,9 @@
 """Convolution, batch normalisation, ReLU: the unit the other blocks are made of."""
 
-from collections.abc import Sequence
-
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mattekit._init import he_normal_
+from mattekit.windows import chain
 
 
 class ConvBNReLU(nn.Module):
@@ -51,11 +49,13 @@ class ConvBNReLU(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         he_normal_(self)
 
+    folds = (("conv", "bn"),)
+
+    @property
+    def halo(self) -> int | None:
+        """How far it sees, as `mattekit.windows.halo` defines it."""
+        return chain(self.conv, self.bn, self.relu)
+
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, out_channels, H, W)."""
         return self.relu(self.bn(self.conv(x)))
-
-
-def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize to (height, width) as all of PP-Matting does: bilinear, pixel centres at halves."""
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

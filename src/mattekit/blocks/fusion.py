@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
+from mattekit.windows import chain
 
 FOREGROUND_CLASS, TRANSITION_CLASS, BACKGROUND_CLASS = range(3)
 
@@ -25,6 +26,8 @@ class ReplaceFusion(nn.Module):
         >>> ReplaceFusion()(logits, torch.full((1, 1, 1, 3), 0.5)).flatten()
         tensor([1.0000, 0.5000, 0.0000])
     """
+
+    halo = 0
 
     def forward(self, semantic_logits: Tensor, detail: Tensor) -> Tensor:
         """Return alpha, (N, 1, H, W)."""
@@ -58,11 +61,17 @@ class ConvFusion(nn.Module):
             assert self.conv.bias is not None
             self.conv.bias.fill_(-2.0)
 
+    @property
+    def halo(self) -> int | None:
+        """How far it sees, as `mattekit.windows.halo` defines it."""
+        return chain(self.conv)
+
     def forward(self, semantic_logits: Tensor, detail: Tensor) -> Tensor:
         """Return alpha, (N, 1, H, W)."""
         _check(semantic_logits, detail)
         semantic = semantic_logits.softmax(dim=1).to(detail.dtype)
-        return self.conv(torch.cat([detail, semantic], dim=1)).to(detail.dtype).sigmoid()
+        maps = torch.cat([detail, semantic], dim=1).to(self.conv.weight.dtype)
+        return self.conv(maps).to(detail.dtype).sigmoid()
 
 
 class DetailFusion(nn.Module):
@@ -81,6 +90,8 @@ class DetailFusion(nn.Module):
         >>> DetailFusion()(torch.rand(2, 3, 32, 40), detail).equal(detail)
         True
     """
+
+    halo = 0
 
     def forward(self, semantic_logits: Tensor, detail: Tensor) -> Tensor:
         """Return the detail map."""

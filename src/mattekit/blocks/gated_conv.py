@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
 from mattekit._init import he_normal_
-from mattekit.blocks.conv import resize_bilinear
+from mattekit.windows import chain, resize_bilinear
 
 
 class GatedConv(nn.Module):
@@ -51,10 +51,18 @@ class GatedConv(nn.Module):
         self.weight = nn.Conv2d(channels, channels, 1, bias=False)
         he_normal_(self)
 
+    @property
+    def halo(self) -> int | None:
+        """How far it sees, as `mattekit.windows.halo` defines it, of both inputs brought to one size."""
+        return chain(self.project, self.gate, self.weight)
+
     def forward(self, detail: Tensor, guidance: Tensor) -> Tensor:
         """Return the gated detail feature, (N, channels, H, W)."""
         check_nchw("detail", detail, self.weight.in_channels)
         check_nchw("guidance", guidance, self.project.in_channels)
-        projected = resize_bilinear(self.project(guidance), detail.shape[-2:])
+        return self.blend(detail, resize_bilinear(self.project(guidance), detail.shape[-2:]))
+
+    def blend(self, detail: Tensor, projected: Tensor) -> Tensor:
+        """Return the gated detail feature, given the guidance as ``project`` leaves it, at the detail's size."""
         gate = self.gate(torch.cat([detail, projected], dim=1))
-        return self.weight(detail * gate + detail)
+        return self.weight(torch.addcmul(detail, detail, gate))

@@ -1,14 +1,16 @@
 """The high-resolution detail branch (HRDB), which draws the transition at the image's own resolution."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
 from mattekit._init import he_normal_, small_normal_
-from mattekit.blocks.conv import ConvBNReLU, resize_bilinear
+from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.gated_conv import GatedConv
+from mattekit.windows import Level, chain, declared, parallel, resize_bilinear, through, wholes
 
 
 class HighResolutionDetailBranch(nn.Module):
@@ -80,6 +82,12 @@ class HighResolutionDetailBranch(nn.Module):
         he_normal_(self.projections)
         small_normal_(self.head)
 
+    @property
+    def halo(self) -> int | None:
+        """How far it sees, as `mattekit.windows.halo` defines it, of features and guidance brought to ``size``."""
+        blending = [declared(gate, "blend") is not None for gate in self.gates.values()]
+        return chain(*self.residuals, *self.projections, *self.gates.values(), self.head) if all(blending) else None
+
     def forward(self, features: Sequence[Tensor], guidance: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the logits of the detail map, (N, 1, H, W), for ``size`` = (H, W)."""
         if len(features) != len(self.in_channels):
@@ -89,11 +97,31 @@ class HighResolutionDetailBranch(nn.Module):
         for index, (feature, channels) in enumerate(zip(features, self.in_channels, strict=True)):
             check_nchw(f"features[{index}]", feature, channels)
         x = torch.cat([resize_bilinear(feature, size) for feature in features], dim=1)
+        return self._draw(x, lambda block, x: self.gates[str(block)](x, guidance[block - 1]))
+
+    def levels(
+        self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: Sequence[int]
+    ) -> Any:
+        """Return what ``forward`` returns, as a level where it is known how far each part sees."""
+        if self.halo is None:
+            return self(wholes(features), wholes(guidance), size)
+
+        def draw(*inputs: Tensor) -> Tensor:
+            projected = dict(zip(self.guidance, inputs[len(features) :], strict=True))
+            x = torch.cat(inputs[: len(features)], dim=1)
+            return self._draw(x, lambda block, x: gates[block].blend(x, projected[block]))
+
+        gates: dict[int, Any] = {block: self.gates[str(block)] for block in self.guidance}
+        projected = [through(guidance[block - 1], gate.project) for block, gate in gates.items()]
+        return Level([*features, *projected], size, draw, halo=self)
+
+    def _draw(self, x: Tensor, gate: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Draw from the joined features, with what gates each block's guidance."""
         for index, (residual, projection) in enumerate(zip(self.residuals, self.projections, strict=True)):
             x = projection(residual(x))
             for block in self.guidance:
                 if block // 2 == index:
-                    x = self.gates[str(block)](x, guidance[block - 1])
+                    x = gate(block, x)
         return self.head(x)
 
 
@@ -112,6 +140,12 @@ class _ResidualBlock(nn.Module):
             else nn.Sequential(nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels))
         )
         he_normal_(self)
+
+    folds = (("conv2", "bn2"),)
+
+    @property
+    def halo(self) -> int | None:
+        return chain(parallel(chain(self.conv1, self.conv2, self.bn2), self.shortcut), self.relu)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.bn2(self.conv2(self.conv1(x)))

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
-from mattekit.blocks.conv import ConvBNReLU, resize_bilinear
+from mattekit.blocks.conv import ConvBNReLU
+from mattekit.windows import resize_bilinear
 
 
 class PyramidPooling(nn.Module):
@@ -47,17 +48,24 @@ class PyramidPooling(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return (N, out_channels, h, w)."""
         check_nchw("x", x, self.in_channels)
-        if self.training and 1 in self.bins and x.shape[0] == 1:
-            raise ValueError(
-                "a batch of one image cannot train PyramidPooling: its grid of one cell leaves one value a channel, "
-                "whose batch variance is zero; train with at least two images a batch, or put this block's batch "
-                "norms into eval mode"
-            )
+        for stage, cells in zip(self.stages, self.bins, strict=True):
+            if cells == 1 and x.shape[0] == 1 and _uses_this_batch_alone(stage):
+                raise ValueError(
+                    "a batch of one image cannot train PyramidPooling: its grid of one cell leaves one value a "
+                    "channel, whose batch variance is zero; train with at least two images a batch, or put this "
+                    "block's batch norms into eval mode"
+                )
         levels = [
             resize_bilinear(stage(grid_average(x, cells)), x.shape[-2:])
             for stage, cells in zip(self.stages, self.bins, strict=True)
         ]
         return self.fuse(torch.cat([x, *reversed(levels)], dim=1))
+
+
+def _uses_this_batch_alone(stage: nn.Module) -> bool:
+    """Whether a batch norm within takes its statistics from this batch, of this process."""
+    norms = (module for module in stage.modules() if isinstance(module, nn.BatchNorm2d))
+    return any(norm.training or norm.running_mean is None for norm in norms)
 
 
 def grid_average(x: Tensor, cells: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The semantic context branch (SCB), which tells foreground, transition and background apart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
 from mattekit._init import small_normal_
-from mattekit.blocks.conv import ConvBNReLU, resize_bilinear
+from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.ppm import PyramidPooling
+from mattekit.windows import Level
 
 
 class SemanticContext(NamedTuple):
@@ -90,20 +91,27 @@ class SemanticContextBranch(nn.Module):
 
     def forward(self, x: Tensor, size: Sequence[int] | None = None) -> SemanticContext:
         """Return the logits at ``size`` (height, width; by default 32 times x's) and the five guidance features."""
+        semantic_logits, guidance = self.levels(x, size)
+        return SemanticContext(semantic_logits.whole(), tuple(level.whole() for level in guidance))
+
+    def levels(self, x: Tensor | Level, size: Sequence[int] | None = None) -> tuple[Level, list[Level]]:
+        """Return what ``forward`` returns, as levels, of which none is computed yet."""
+        x = x.whole() if isinstance(x, Level) else x
         check_nchw("x", x, self.in_channels)
         height, width = (32 * x.shape[-2], 32 * x.shape[-1]) if size is None else size
         pooled = self.pooling(x)
-        out = self._upsample(self.blocks[0](torch.cat([pooled, x], dim=1)), height, width, stride=16)
-        guidance = [out]
-        for side, block, stride in zip(self.sides, self.blocks[1:], (8, 4, 2, 1), strict=True):
-            companion = resize_bilinear(side(pooled), out.shape[-2:])
-            out = self._upsample(block(torch.cat([companion, out], dim=1)), height, width, stride=stride)
-            guidance.append(out)
-        return SemanticContext(self.head(out), tuple(guidance))
+        out: Tensor | Level = self.blocks[0](torch.cat([pooled, x], dim=1))
+        guidance = []
+        for side, block, stride in zip(self.sides, self.blocks[1:], (16, 8, 4, 2), strict=True):
+            at = (height + stride - 1) // stride, (width + stride - 1) // stride
+            guidance.append(Level([out], at))
+            out = Level([Level([side(pooled)], at), guidance[-1]], at, _joined(block), halo=block, stride=1)
+        guidance.append(Level([out], (height, width)))
+        return Level([guidance[-1]], (height, width), self.head, halo=self.head, stride=1), guidance
 
-    @staticmethod
-    def _upsample(x: Tensor, height: int, width: int, *, stride: int) -> Tensor:
-        return resize_bilinear(x, ((height + stride - 1) // stride, (width + stride - 1) // stride))
+
+def _joined(block: nn.Module) -> Callable[..., Tensor]:
+    return lambda *inputs: block(torch.cat(inputs, dim=1))
 
 
 def _three_convs(in_channels: int, inner: int, out_channels: int, *, dilation: int) -> nn.Sequential:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_choice, check_nchw
 from mattekit._init import he_normal_
+from mattekit.windows import Level, chain, halo, parallel, size_of, tiled, wholes
 
 Padding = Literal["same", "symmetric"]
 Upsampling = Literal["bilinear", "nearest"]
@@ -100,6 +101,7 @@ class HRNet(nn.Module):
         he_normal_(self)
         self.outputs: tuple[int, ...] = ALL_OUTPUTS
         self.keep(outputs)
+        self.tile_bytes: int | None = None
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -134,19 +136,61 @@ class HRNet(nn.Module):
         assert isinstance(last, _Exchange)
         last.keep([index - 1 for index in outputs if index > 0])
 
+    folds = (("conv1", "bn1"), ("conv2", "bn2"))
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the features of a normalised image, (N, 3, H, W), the highest resolution first."""
         check_nchw("image", image, 3)
-        stem = self.relu(self.bn1(self.conv1(image)))
-        x = self.layer1(self.relu(self.bn2(self.conv2(stem))))
-        branches = [x]
+        stem = self._stem(image)
+        branches = self._stages(self._stage1(stem))
+        return [stem, *branches] if 0 in self.outputs else branches
+
+    def levels(self, image: Tensor | Level) -> list[Tensor | Level]:
+        """Return what ``forward`` returns, where ``tile_bytes`` is set.
+
+        Stem and stage 1, which are local and whose features are the largest, are computed in tiles then, and the
+        stem's feature, if it is returned, is a level, computed again where it is asked for.
+        """
+        stem, stage1 = self._halos()
+        if self.tile_bytes is None or stem is None or stage1 is None:
+            return self(wholes(image))
+        height, width = size_of(image)
+        first = Level([image], ((height + 1) // 2, (width + 1) // 2), self._stem, halo=stem, stride=2, channels=64 // 4)
+        branches = tiled(
+            lambda x: self._stage1(self._stem(x)),
+            image,
+            halo=stage1,
+            strides=(4, 8),
+            channels=self.stage1_width * _Bottleneck.expansion // 16,
+            tile_bytes=self.tile_bytes,
+        )
+        branches = self._stages(branches)
+        return [first, *branches] if 0 in self.outputs else [*branches]
+
+    def _halos(self) -> tuple[int | None, int | None]:
+        """How far stem, and stem and stage 1 together, see in image pixels."""
+        stem = [self.conv1, self.bn1, self.relu]
+        stage1 = [*stem, self.conv2, self.bn2, self.relu, self.layer1]
+        fine, coarse = self.transition1
+        return halo(nn.Sequential(*stem), stride=2), parallel(
+            halo(nn.Sequential(*stage1, fine), stride=4), halo(nn.Sequential(*stage1, coarse), stride=8)
+        )
+
+    def _stem(self, image: Tensor) -> Tensor:
+        return self.relu(self.bn1(self.conv1(image)))
+
+    def _stage1(self, stem: Tensor) -> list[Tensor]:
+        """Stage 1, and what it hands to the two branches of stage 2, at 1/4 and 1/8."""
+        return _transit(self.transition1, [self.layer1(self.relu(self.bn2(self.conv2(stem))))])
+
+    def _stages(self, branches: list[Tensor]) -> list[Tensor]:
         for transition, stage in (
-            (self.transition1, self.stage2),
+            (None, self.stage2),
             (self.transition2, self.stage3),
             (self.transition3, self.stage4),
         ):
-            branches = stage(_transit(transition, branches))
-        return [stem, *branches] if 0 in self.outputs else branches
+            branches = stage(branches if transition is None else _transit(transition, branches))
+        return branches
 
 
 class _Exchange(nn.Module):
@@ -198,6 +242,8 @@ class _BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
 
+    folds = (("conv1", "bn1"), ("conv2", "bn2"))
+
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
@@ -224,6 +270,13 @@ class _Bottleneck(nn.Module):
             else nn.Sequential(nn.Conv2d(in_channels, out, 1, bias=False), nn.BatchNorm2d(out))
         )
 
+    folds = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
+    @property
+    def halo(self) -> int | None:
+        way = chain(self.conv1, self.bn1, self.relu, self.conv2, self.bn2, self.relu, self.conv3, self.bn3)
+        return chain(parallel(way, 0 if self.downsample is None else self.downsample), self.relu)
+
     def forward(self, x: Tensor) -> Tensor:
         out = self.relu(self.bn1(self.conv1(x)))
         out = self.relu(self.bn2(self.conv2(out)))
@@ -234,6 +287,8 @@ class _Bottleneck(nn.Module):
 
 class _SameConv2d(nn.Conv2d):
     """A convolution of stride 2 that pads as TensorFlow's "same": an even side gets one row less before than after."""
+
+    halo, affine = 1, True
 
     def forward(self, input: Tensor) -> Tensor:
         after = self.kernel_size[0] // 2

@@ -1,21 +1,29 @@
 """A network made ready to predict fast: the same numbers, in less time."""
 
+import copy
 import importlib.util
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_choice
-from mattekit.inference._network import InferenceNetwork
-from mattekit.inference._shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
+from mattekit.inference.folding import fold_batch_norms
+from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
+from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
 from mattekit.models import PPMatting, PPMattingOutput
-from mattekit.models.pp_matting import check_image
+from mattekit.models.pp_matting import Encoded, check_image
+from mattekit.windows import Window, declared, halo
 
 Precision = Literal["float32", "bfloat16", "float16"]
+TILE_BYTES = 24 << 20
+"""Size of the widest feature of a tile: large enough for the halo not to weigh, and below the 32 MiB from which on
+glibc takes memory afresh from the system."""
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -23,8 +31,10 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     """Make a fast copy of a network, to predict with; the network itself is left alone.
 
     Batch normalisation goes into the convolutions, what nothing reads is not computed, and memory is laid out
-    channels_last. On the CPU high resolutions run in tiles that fit the cache. On a GPU a shape of image that
-    comes again is recorded as a CUDA graph; the last four shapes are kept. ``print(prepared)`` says what was done.
+    channels_last. On the CPU high resolutions run in tiles that fit the cache, and large photos in windows. On a GPU a
+    shape of image that comes again is recorded as a CUDA graph; the last four shapes are kept. ``print(prepared)`` says
+    what was done. All this follows from what modules declare (`mattekit.windows`): a part that says nothing of itself
+    runs as it is, on the whole photo.
 
     Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it.
 
@@ -42,9 +52,12 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         A `PreparedMatting`, to be called as the network is, and to give to `predict` in its place.
 
     Raises:
-        TypeError: If ``model`` is no `PPMatting` or has a forward of its own.
+        TypeError: If ``model`` is no `PPMatting`.
         ValueError: If ``model`` is in training mode, or ``precision`` is no such choice or not for the model's device.
         RuntimeError: If ``compile`` is set and there is no compiler.
+
+    Warns:
+        UserWarning: If ``precision`` is ``"bfloat16"`` on a CPU that has no instructions for it.
 
     Source:
         Folding: Jacob et al. 2018, section 3.2. All rewrites are exact but for the rounding of sums. Of bfloat16, the
@@ -61,7 +74,6 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         PreparedMatting(
           float32, channels_last, on cpu
           109 batch norms folded into convolutions
-          HRNet's last exchange reaches only the branches that are read, at 1/4 and 1/32
           high resolutions computed in tiles that fit the cache, images one by one
         )
         >>> image = torch.rand(1, 3, 64, 96)
@@ -70,8 +82,6 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     """
     if not isinstance(model, PPMatting):
         raise TypeError(f"model must be a PPMatting, got {type(model).__name__}")
-    if type(model).forward is not PPMatting.forward:
-        raise TypeError(f"model must have the forward of PPMatting, got {type(model).__name__}, which has its own")
     check_choice("precision", precision, _DTYPES)
     if any(module.training for module in model.modules()):
         raise ValueError(
@@ -81,6 +91,12 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     device = model.mean.device
     if precision == "float16" and device.type == "cpu":
         raise ValueError("precision must be 'float32' or 'bfloat16' for a model on the CPU, got 'float16'")
+    if precision == "bfloat16" and device.type == "cpu" and not _cpu_has_bfloat16():
+        warnings.warn(
+            "this CPU has no instructions for bfloat16, in which the network will run several times slower than in "
+            "float32: leave precision out",
+            stacklevel=2,
+        )
     if compile:
         _check_compiler(device)
     return PreparedMatting(model, _DTYPES[precision], compile=compile)
@@ -99,13 +115,12 @@ class PreparedMatting(nn.Module):
 
     Attributes:
         report: What was done, a line each.
-        max_short_side: The model's, which `predict` keeps.
 
     Example:
         >>> import torch
         >>> from mattekit.inference import prepare
         >>> from mattekit.models import pp_matting
-        >>> prepared = prepare(pp_matting("hrnet_w18_small_v1").eval(), precision="bfloat16")
+        >>> prepared = prepare(pp_matting("hrnet_w18_small_v1").eval())
         >>> prepared(torch.rand(1, 3, 64, 96)).alpha.dtype
         torch.float32
     """
@@ -113,23 +128,40 @@ class PreparedMatting(nn.Module):
     def __init__(self, model: PPMatting, dtype: torch.dtype, *, compile: bool) -> None:
         super().__init__()
         device = model.mean.device
-        self.network = InferenceNetwork(model, dtype, in_tiles=device.type == "cpu")
-        self.max_short_side = model.max_short_side
+        self.network, done = _transformed(model, dtype, tile_bytes=TILE_BYTES if device.type == "cpu" else None)
         self.eval()
         self._compile = compile
-        self._cache = ShapeCache(self.network, self._make) if compile or device.type == "cuda" else None
-        self.report = (f"{str(dtype).removeprefix('torch.')}, channels_last, on {device}", *self.network.done)
+        self._cache = ShapeCache(self._run, self._make) if compile or device.type == "cuda" else None
+        self.report = (f"{str(dtype).removeprefix('torch.')}, channels_last, on {device}", *done)
         if compile:
             self.report += (f"compiled for the last {SHAPES} shapes that came twice",)
         if device.type == "cuda":
             self.report += (f"CUDA graphs of the last {SHAPES} shapes that came twice",)
+
+    @property
+    def max_short_side(self) -> int | None:
+        """The limit of a photo's short side that the weights were trained for, in pixels; None where not known."""
+        return self.network.max_short_side
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> PPMattingOutput:
         """Return alpha, detail map and semantic logits of an image, (N, 3, H, W) in [0, 1]."""
         image = self._checked(image)
         with torch.autocast(image.device.type, enabled=False):
-            return PPMattingOutput(*(self.network if self._cache is None else self._cache)(image))
+            return PPMattingOutput(*(self._run if self._cache is None else self._cache)(image))
+
+    @torch.no_grad()
+    def encode(self, image: Tensor) -> Encoded:
+        """Compute what needs the whole of an image, as `PPMatting.encode` does."""
+        image = self._checked(image)
+        with torch.autocast(image.device.type, enabled=False):
+            return self.network.encode(image)
+
+    @torch.no_grad()
+    def decode(self, encoded: Encoded, window: Window | tuple[int, int, int, int] | None = None) -> PPMattingOutput:
+        """Compute the rest for a window, as `PPMatting.decode` does."""
+        with torch.autocast(self.network.mean.device.type, enabled=False):
+            return self.network.decode(encoded, window)
 
     @torch.no_grad()
     def warm_up(self, shape: Sequence[int]) -> None:
@@ -137,7 +169,7 @@ class PreparedMatting(nn.Module):
         image = self._checked(torch.rand(tuple(shape), device=self.network.mean.device))
         with torch.autocast(image.device.type, enabled=False):
             if self._cache is None:
-                self.network(image)
+                self._run(image)
             else:
                 self._cache.get(image)
 
@@ -151,8 +183,19 @@ class PreparedMatting(nn.Module):
             raise ValueError("a prepared network cannot train, its batch norms are folded; train the model it is of")
         return super().train(False)
 
+    def _run(self, image: Tensor) -> PPMattingOutput:
+        """In tiles images come one by one, and large ones in windows."""
+        batch, _, height, width = image.shape
+        if batch == 0:
+            return PPMattingOutput(*(image.new_empty((0, channels, height, width)) for channels in (1, 1, 3)))
+        if batch > 1 and self.network.tile_bytes is not None:
+            return PPMattingOutput(*map(torch.cat, zip(*map(self._run, image.split(1)), strict=True)))
+        if height * width > WINDOW_PIXELS and declared(self.network, "decode") is not None:
+            return join(decode_in_windows(self.network, image, WINDOW_PIXELS), (height, width))
+        return self.network(image)
+
     def _make(self, image: Tensor) -> Run:
-        run = compiled(self.network, image) if self._compile else self.network
+        run = compiled(self.network, image) if self._compile else self._run
         return CudaGraph(run, image) if image.device.type == "cuda" else run
 
     def _checked(self, image: Tensor) -> Tensor:
@@ -163,8 +206,56 @@ class PreparedMatting(nn.Module):
         return "\n  ".join([f"{type(self).__name__}(", *self.report]) + "\n)"
 
 
+def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None) -> tuple[PPMatting, list[str]]:
+    """A copy with its batch norms folded, in one precision and channels_last, and what was done to it, a line each.
+
+    Normalisation, sigmoid, argmax and fusion stay in float32.
+    """
+    network = copy.deepcopy(model).requires_grad_(False).double()  # rounded once, when all is folded
+    done = []
+    encoder: Any = network.encoder
+    if (keep := declared(encoder, "keep")) is not None:
+        read = tuple(sorted({encoder.outputs[index] for index in (0, 1, -1)}))
+        if read != encoder.outputs:
+            keep(read)
+            done.append("features of the encoder that nothing reads are not computed")
+    folded = fold_batch_norms(network)
+    left = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    kept = f"; {len(left)} stay, {left[0]} the first" if left else ""
+    done.insert(0, f"{folded} batch norms folded into convolutions{kept}")
+    network.float().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
+    for part in (network.encoder, network.context, network.detail):
+        part.to(dtype)
+    if tile_bytes is not None:
+        done.append("high resolutions computed in tiles that fit the cache, images one by one")
+        for module in network.modules():
+            if hasattr(module, "tile_bytes"):
+                vars(module)["tile_bytes"] = tile_bytes
+    whole = [name for name, part in _parts_that_pieces_need(network) if part is None]
+    if whole:
+        done.append(f"computed whole, since it is not known how far they see: {', '.join(whole)}")
+    return network.eval(), done
+
+
+def _parts_that_pieces_need(network: PPMatting) -> list[tuple[str, object]]:
+    """Of each part that is local in this library, what it declares of that, or None."""
+    detail = declared(network.detail, "levels") and halo(network.detail)
+    return [
+        ("context", declared(network.context, "levels")),
+        ("detail", halo(network.detail) if detail is None else detail),
+        ("fusion", halo(network.fusion)),
+    ]
+
+
+def _cpu_has_bfloat16() -> bool:
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # torch without oneDNN cannot tell
+        return True
+
+
 def _check_compiler(device: torch.device) -> None:
-    """Demand what torch.compile needs, before it fails in the middle of a photo."""
+    """Check that torch.compile has what it needs, before it fails in the middle of a photo."""
     if device.type == "cuda":
         if importlib.util.find_spec("triton") is None:
             raise RuntimeError("compile=True needs Triton on a GPU, which is not installed; or leave compile out")

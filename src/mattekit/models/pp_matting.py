@@ -1,7 +1,8 @@
 """PP-Matting: the network of Figure 2, put together from its parts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from mattekit._checks import check_floating, check_nchw
 from mattekit.encoders import Encoder
 from mattekit.models.preprocessing import Preprocessing
+from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of
 
 
 class PPMattingOutput(NamedTuple):
@@ -23,6 +25,14 @@ class PPMattingOutput(NamedTuple):
     alpha: Tensor
     detail: Tensor
     semantic_logits: Tensor
+
+
+class Encoded(NamedTuple):
+    """What `PPMatting.encode` returns: the three maps, to be computed window by window."""
+
+    alpha: Level
+    detail: Level
+    semantic_logits: Level
 
 
 class PPMatting(nn.Module):
@@ -75,21 +85,64 @@ class PPMatting(nn.Module):
         for name in ("mean", "std"):
             self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
         self.preprocessing = preprocessing
+        self.tile_bytes: int | None = None
 
     def forward(self, image: Tensor) -> PPMattingOutput:
         """Return alpha, detail map and semantic logits of an image, (N, 3, H, W) in [0, 1]."""
+        return self.decode(self.encode(image))
+
+    def encode(self, image: Tensor) -> Encoded:
+        """Compute what needs the whole of an image, (N, 3, H, W) in [0, 1]; `decode` computes the rest."""
         check_image(image)
-        size = image.shape[-2:]
-        features = self.encoder(self.normalise(image))
+        size, tile_bytes = (image.shape[-2], image.shape[-1]), self.tile_bytes
+        normalised = Level([image], size, self.normalise, stride=1)
+        features = levels_of(self.encoder, normalised, tile_bytes=tile_bytes)
         _check_features(features, self.encoder)
-        semantic_logits, guidance = self.context(features[-1], size)
-        detail_logits = self.detail(features[:2], guidance, size)
-        semantic_logits, detail = _full_precision(semantic_logits), _full_precision(detail_logits).sigmoid()
-        return PPMattingOutput(self.fusion(semantic_logits, detail), detail, semantic_logits)
+        semantic_logits, guidance = levels_of(self.context, features[-1], size, tile_bytes=tile_bytes)
+        detail_logits = self._detail_logits(features[:2], guidance, size)
+        semantic_logits = Level([semantic_logits], size, _full_precision, stride=1)
+        detail = Level([detail_logits], size, lambda logits: _full_precision(logits).sigmoid(), stride=1)
+        alpha = Level([semantic_logits, detail], size, self.fusion, halo=self.fusion, stride=1)
+        encoded = Encoded(alpha, detail, semantic_logits)
+        if not torch.compiler.is_compiling():
+            for level in in_order(encoded):
+                if 4 * (level.size[0] - 1) < size[0]:
+                    level.whole(tile_bytes)
+        return encoded
+
+    def decode(self, encoded: Encoded, window: Window | tuple[int, int, int, int] | None = None) -> PPMattingOutput:
+        """Compute what is local, for a window of the image.
+
+        Args:
+            encoded: What `encode` returned; it may be decoded again and again, window by window.
+            window: Top, left, height and width, in pixels. None: the whole image.
+
+        Returns:
+            Alpha, detail map and semantic logits of the window: the same numbers as those of the whole image, to the
+            rounding of float32.
+
+        Raises:
+            ValueError: If the window is not within the image.
+        """
+        window = None if window is None else Window(*window)
+        return PPMattingOutput(*compute_levels(encoded, window, tile_bytes=self.tile_bytes))
+
+    def _detail_logits(
+        self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: tuple[int, int]
+    ) -> Any:
+        """The detail branch's logits: as a level if it is known how far it sees."""
+        if torch.compiler.is_dynamo_compiling() or declared(self.detail, "levels") or halo(self.detail) is None:
+            return levels_of(self.detail, features, guidance, size, tile_bytes=self.tile_bytes)
+
+        def draw(*inputs: Tensor) -> Tensor:
+            return self.detail(inputs[: len(features)], inputs[len(features) :], inputs[0].shape[-2:])
+
+        return Level([*features, *guidance], size, draw, halo=self.detail)
 
     def normalise(self, image: Tensor) -> Tensor:
-        """Return (image - mean) / std, in the network's own type."""
-        return ((image - self.mean) / self.std).to(self.mean.dtype)
+        """Return (image - mean) / std, in the encoder's own type."""
+        dtype = next((p.dtype for p in self.encoder.parameters() if p.is_floating_point()), self.mean.dtype)
+        return ((image - self.mean) / self.std).to(dtype)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -131,8 +184,9 @@ def _check_features(features: object, encoder: Encoder) -> None:
         return
     if not isinstance(features, list | tuple):
         raise TypeError(f"encoder must return a list or tuple of features, got {type(features).__name__}")
-    found = tuple(feature.shape[1] for feature in features)
-    if found != tuple(encoder.channels):
+    known = [(x, c) for x, c in zip(features, encoder.channels, strict=False) if isinstance(x, Tensor)]
+    found = tuple(feature.shape[1] for feature, _ in known)
+    if len(features) != len(encoder.channels) or found != tuple(channels for _, channels in known):
         raise ValueError(f"encoder must return features of its channels, {tuple(encoder.channels)}, got {found}")
 
 

@@ -78,7 +78,8 @@ class CudaGraph:
     """
 
     def __init__(self, function: Run, image: Tensor) -> None:
-        with torch.cuda.device(image.device), _fastest_convolutions():
+        # not in inference mode, whose tensors could not be written to outside it
+        with torch.inference_mode(False), torch.no_grad(), torch.cuda.device(image.device), _fastest_convolutions():
             self._image = image.clone()
             stream = torch.cuda.Stream()
             stream.wait_stream(torch.cuda.current_stream())

@@ -1,0 +1,72 @@
+"""Batch normalisation folded into the convolutions beside it, in place, where modules say that it can be."""
+
+import copy
+import itertools
+from collections.abc import Iterator
+from typing import TypeGuard
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from mattekit.windows import declared, has_hooks
+
+
+def fold_batch_norms(network: nn.Module) -> int:
+    """Fold what can be folded exactly, put `nn.Identity` in its place, and return how many batch norms are gone.
+
+    What can be folded is what modules declare as ``folds``, and neighbours within an ``nn.Sequential``. A module that
+    carries hooks, and a batch norm that uses the statistics of its batch, stay as they are.
+    """
+    folded = 0
+    for module in list(network.modules()):
+        for conv_name, bn_name in [*(declared(module, "folds") or ()), *_neighbours(module)]:
+            conv, bn = getattr(module, conv_name, None), getattr(module, bn_name, None)
+            if _is_convolution(conv) and _is_fixed_batch_norm(bn):
+                setattr(module, conv_name, fuse_conv_bn_eval(conv, bn))
+                setattr(module, bn_name, nn.Identity())
+                folded += 1
+        for bn_name, conv_name in _neighbours(module):  # after the loop above: what is left follows no convolution
+            bn, conv = getattr(module, bn_name), getattr(module, conv_name)
+            if _is_fixed_batch_norm(bn) and _is_convolution(conv) and _sees_one_pixel(conv):
+                setattr(module, conv_name, _fuse_bn_conv(bn, conv))
+                setattr(module, bn_name, nn.Identity())
+                folded += 1
+    return folded
+
+
+def _neighbours(module: nn.Module) -> Iterator[tuple[str, str]]:
+    if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
+        yield from itertools.pairwise([name for name, _ in module.named_children()])
+
+
+def _is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
+    """Whether weight and bias are all that decides what a module does: torch's convolution, or one that says so."""
+    if not isinstance(module, nn.Conv2d) or has_hooks(module) or "forward" in vars(module):
+        return False
+    return type(module) is nn.Conv2d or bool(declared(module, "affine"))
+
+
+def _is_fixed_batch_norm(module: object) -> TypeGuard[nn.BatchNorm2d]:
+    return type(module) is nn.BatchNorm2d and module.running_mean is not None and not has_hooks(module)
+
+
+def _sees_one_pixel(conv: nn.Conv2d) -> bool:
+    """Whether no padding stands between a batch norm and this convolution: the padded zeros would need its shift."""
+    return conv.kernel_size == (1, 1) and conv.padding in ((0, 0), "valid", "same") and conv.groups == 1
+
+
+def _fuse_bn_conv(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
+    """A convolution of one pixel that takes what ``bn`` takes: W(s x + t) + b = (W s) x + (W t + b)."""
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    scale = (bn.running_var + bn.eps).rsqrt()
+    if bn.weight is not None:
+        scale = scale * bn.weight
+    shift = -bn.running_mean * scale
+    if bn.bias is not None:
+        shift = shift + bn.bias
+    bias = conv.weight.flatten(1) @ shift
+    fused = copy.deepcopy(conv)
+    fused.weight = nn.Parameter(conv.weight * scale[:, None, None], requires_grad=False)
+    fused.bias = nn.Parameter(bias if conv.bias is None else bias + conv.bias, requires_grad=False)
+    return fused

@@ -1,0 +1,27 @@
+"""Networks in pieces: what modules declare of themselves, and features that are computed where they are asked for.
+
+A module that says how far it sees can be run on a part of a photo, with as many pixels around it as it sees, and gives
+there what it gives on the whole. One that says nothing runs on the whole.
+"""
+
+from mattekit.windows.declarations import chain, declared, halo, has_hooks, parallel
+from mattekit.windows.levels import Level, Window, compute_levels, in_order, levels_of, size_of, through, tiled, wholes
+from mattekit.windows.resizing import resize_bilinear
+
+__all__ = [
+    "Level",
+    "Window",
+    "chain",
+    "compute_levels",
+    "declared",
+    "halo",
+    "has_hooks",
+    "in_order",
+    "levels_of",
+    "parallel",
+    "resize_bilinear",
+    "size_of",
+    "through",
+    "tiled",
+    "wholes",
+]

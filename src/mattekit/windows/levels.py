@@ -1,0 +1,406 @@
+"""Features that are computed where they are asked for, in pieces as large as is good.
+
+A *level* is a step of a network at one resolution: it brings its inputs to that resolution and makes one feature of
+them, and it is known how many pixels around a pixel it sees. From a window of the last level it follows which part of
+each level before it is needed. `compute_levels` finds these parts, from the last level to the first, and then computes
+them, from the first to the last.
+
+Each part is computed in tiles. At full resolution one feature of 64 channels is 67 MB for an image of 512². Tensors of
+that size come fresh from the system, page by page, each time, and pass through memory on the way to the next layer: on
+a CPU that costs more than the arithmetic. A tile stays in the cache.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from mattekit.windows.declarations import declared, halo
+from mattekit.windows.resizing import Spans, cut, needed, resize_bilinear, resize_part
+
+Size = tuple[int, int]
+
+
+class Window(NamedTuple):
+    """A part of an image, in pixels, in the order of torchvision's ``crop``."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+class Level:
+    """A feature, (N, C, height, width), that is computed where it is asked for.
+
+    Args:
+        inputs: Tensors, (N, C, h, w), or levels, that the feature is made of.
+        size: Its height and width.
+        function: Takes the inputs, all of one height and width, and returns the feature there. None: it is the only
+            input itself, resized.
+        halo: How many pixels of its input ``function`` sees beyond a pixel of its result, or the module that says so
+            (`mattekit.windows.halo`). None: that is not known; the feature is computed on the whole.
+        stride: How many pixels of the inputs one of the feature spans; they must be of one size then, and are not
+            resized. None: they are resized to ``size``.
+        channels: Channels of the widest feature within, for a pixel of the inputs. None: those of the inputs.
+    """
+
+    def __init__(
+        self,
+        inputs: Sequence["Tensor | Level"],
+        size: Sequence[int],
+        function: Callable[..., Tensor] | None = None,
+        *,
+        halo: int | nn.Module | None = 0,
+        stride: int | None = None,
+        channels: int | None = None,
+    ) -> None:
+        height, width = size
+        self.inputs: tuple[Tensor | Level, ...] = tuple(inputs)
+        self.size = height, width
+        self.function = function
+        self.stride = stride
+        self.channels = channels
+        self._halo = halo
+        self._value: Tensor | None = None
+
+    @cached_property
+    def halo(self) -> int | None:
+        """How many pixels of its input the feature's function sees beyond a pixel of its result."""
+        if isinstance(self._halo, nn.Module):
+            return halo(self._halo)
+        return self._halo
+
+    @property
+    def known(self) -> bool:
+        """Whether the whole feature has been computed."""
+        return self._value is not None
+
+    def whole(self, tile_bytes: int | None = None) -> Tensor:
+        """Return the whole feature, and keep it from now on."""
+        if self._value is None:
+            if tile_bytes is None:
+                inputs = [x.whole() if isinstance(x, Level) else x for x in self.inputs]
+                if self.stride is None:
+                    inputs = [resize_bilinear(x, self.size) for x in inputs]
+                self.keep(inputs[0] if self.function is None else self.function(*inputs))
+            else:
+                self.keep(compute_levels([self], tile_bytes=tile_bytes)[0])
+        assert self._value is not None
+        return self._value
+
+    def keep(self, value: Tensor) -> None:
+        """Let ``value`` be the whole feature, and let go of what it is made of."""
+        self._value, self.inputs = value, ()
+
+    @property
+    def sources(self) -> list[tuple["Tensor | Level", Size]]:
+        """What the feature is made of, and to which size each is brought; resizes among the inputs count as this."""
+        if self.stride is None:
+            return [(x, self.size) for x in self.inputs]
+        return [(x.inputs[0], x.size) if _is_resize(x) else (x, size_of(x)) for x in self.inputs]
+
+    def needs(self, spans: Spans) -> list[Spans]:
+        """Which part of each of its `sources` ``spans`` of the feature are made of."""
+        around = self._around(spans)
+        return [_both(needed, around, size, size_of(x)) for x, size in self.sources]
+
+    def compute(self, spans: Spans, parts: Sequence["_Part"], tile_bytes: int | None) -> Tensor:
+        """Return ``spans`` of the feature, given the parts of its `sources` that it `needs`."""
+        sizes = [size for _, size in self.sources]
+
+        def on(tile: Spans) -> list[Tensor]:
+            around = self._around(tile)
+            inputs = [resize_part(*part, size, around) for part, size in zip(parts, sizes, strict=True)]
+            result = inputs[0] if self.function is None else self.function(*inputs)
+            return [self._inner(result, around, tile)]
+
+        tiles = [spans]
+        if tile_bytes is not None and self.halo is not None:
+            channels = self.channels or sum(part.x.shape[1] for part in parts)
+            stride = self.stride or 1
+            pixels = tile_bytes // max(channels * parts[0].x.shape[0] * parts[0].x.element_size() * stride**2, 1)
+            tiles = _tiles(spans, pixels, at_least=4 * self.halo // stride)
+        return _assembled(on, tiles, spans, (1,))[0]
+
+    def _around(self, spans: Spans) -> Spans:
+        """What a part of the feature is made of, at the resolution of the inputs once they are resized."""
+        whole = self.sources[0][1]
+        if self.halo is None:
+            return range(whole[0]), range(whole[1])
+        return _both(_surroundings, spans, whole, (self.halo, self.halo), (self.stride or 1, self.stride or 1))
+
+    def _inner(self, result: Tensor, around: Spans, tile: Spans) -> Tensor:
+        """A tile, of what the function made of its surroundings."""
+        stride = self.stride or 1
+        rows, columns = (range(span.start // stride, -(-span.stop // stride)) for span in around)
+        if result.shape[-2:] != (len(rows), len(columns)):
+            name = type(self._halo).__name__ if isinstance(self._halo, nn.Module) else "the function of a level"
+            raise RuntimeError(
+                f"{name} must return height and width {(len(rows), len(columns))}, got {tuple(result.shape[-2:])}"
+            )
+        return cut(result, (rows, columns), tile)
+
+
+def _is_resize(x: "Tensor | Level") -> TypeGuard[Level]:
+    return isinstance(x, Level) and x.function is None and not x.known
+
+
+def through(x: Tensor | Level, module: nn.Module) -> Level:
+    """Return the level of what a module makes of a feature.
+
+    A 1×1 convolution may change places with a bilinear resize, whose weights sum to one: it comes first then.
+    """
+    if _is_resize(x) and type(module) is nn.Conv2d and halo(module) == 0:
+        source = x.inputs[0]
+        return Level([Level([source], size_of(source), module)], x.size)
+    return Level([x], size_of(x), module, halo=module)
+
+
+class _Part(NamedTuple):
+    """A part of a feature, where it lies, and the size of the whole."""
+
+    x: Tensor
+    at: Spans
+    size: Sequence[int]
+
+
+def compute_levels(
+    levels: Iterable[Level], window: Window | None = None, *, tile_bytes: int | None = None
+) -> list[Tensor]:
+    """Compute levels on a window of them.
+
+    Args:
+        levels: What to compute; with a window all of one size.
+        window: Which part. None: the whole of each.
+        tile_bytes: How large the widest feature of a tile may be, in bytes. None: not in tiles.
+
+    Returns:
+        The part of each level.
+
+    Raises:
+        ValueError: If the window is not within the levels.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.blocks import ConvBNReLU
+        >>> from mattekit.windows import Level, Window, compute_levels
+        >>> block = ConvBNReLU(3, 8).eval()
+        >>> level = Level([torch.rand(1, 3, 16, 16)], (64, 64), block, halo=block)
+        >>> (part,) = compute_levels([level], Window(top=10, left=20, height=30, width=44))
+        >>> torch.allclose(part, level.whole()[:, :, 10:40, 20:64], atol=1e-6)
+        True
+    """
+    levels = list(levels)
+    if window is None and tile_bytes is None:
+        return [level.whole() for level in levels]
+    asked = [_spans_of(window, level.size) for level in levels]
+    order = in_order(levels)
+    wanted: dict[Level, Spans] = {}
+
+    def want(level: Level, spans: Spans) -> None:
+        before = wanted.get(level, spans)
+        wanted[level] = _both(_union, before, spans)
+
+    for level, spans in zip(levels, asked, strict=True):
+        want(level, spans)
+    for level in reversed(order):
+        if not level.known:
+            if level.halo is None:
+                wanted[level] = (range(level.size[0]), range(level.size[1]))
+            for (x, _), spans in zip(level.sources, level.needs(wanted[level]), strict=True):
+                if isinstance(x, Level):
+                    want(x, spans)
+
+    made_of = {level: [x for x, _ in level.sources] for level in order}
+    left = {level: sum(level is x for inputs in made_of.values() for x in inputs) for level in order}
+    for level in levels:
+        left[level] += 1
+    parts: dict[Level, _Part] = {}
+    for level in order:
+        inputs = made_of[level]
+        if level.known:
+            parts[level] = _part_of(level.whole())
+        else:
+            given = [parts[x] if isinstance(x, Level) else _part_of(x) for x in inputs]
+            x = level.compute(wanted[level], given, tile_bytes)
+            parts[level] = _Part(x, wanted[level], level.size)
+            if level.halo is None and window is not None:
+                level.keep(x)  # the next window will ask for it again
+            del given, x
+        for x in inputs:
+            if isinstance(x, Level):
+                left[x] -= 1
+                if not left[x]:
+                    del parts[x]
+    return [cut(parts[level].x, parts[level].at, spans) for level, spans in zip(levels, asked, strict=True)]
+
+
+def in_order(levels: Iterable[Level]) -> list[Level]:
+    """Return levels and all that they are made of, each after its inputs."""
+    order: dict[Level, None] = {}
+
+    def visit(level: Level) -> None:
+        if level not in order:
+            for x, _ in level.sources:
+                if isinstance(x, Level):
+                    visit(x)
+            order[level] = None
+
+    for level in levels:
+        visit(level)
+    return list(order)
+
+
+def levels_of(module: nn.Module, *args: Any, tile_bytes: int | None = None) -> Any:
+    """Call a module, so that of what it returns as little as possible is computed yet.
+
+    Args:
+        module: A module. Where it declares ``levels``, that is called, and what it returns may hold levels. Else it is
+            called itself, with whole tensors.
+        args: What it takes. A `Level` may stand for a tensor, also within a list.
+        tile_bytes: As in `compute_levels`.
+    """
+    if not torch.compiler.is_dynamo_compiling() and declared(module, "levels") is not None:
+        return module.levels(*args)  # pyright: ignore[reportCallIssue]
+    return module(*wholes(args, tile_bytes))
+
+
+def wholes(args: Any, tile_bytes: int | None = None) -> Any:
+    """Return arguments with whole tensors for levels."""
+    if isinstance(args, Level):
+        for level in in_order([args]):
+            level.whole(tile_bytes)
+        return args.whole()
+    if isinstance(args, list | tuple) and not isinstance(args, torch.Size):
+        return tuple(wholes(x, tile_bytes) for x in args)
+    return args
+
+
+def size_of(x: Tensor | Level) -> Size:
+    """Height and width."""
+    if isinstance(x, Level):
+        return x.size
+    return x.shape[-2], x.shape[-1]
+
+
+def tiled(
+    function: Callable[[Tensor], Sequence[Tensor]],
+    x: Tensor | Level,
+    *,
+    halo: int,
+    strides: Sequence[int],
+    channels: int,
+    tile_bytes: int,
+) -> list[Tensor]:
+    """Call a function that returns features of several resolutions on tiles of its input, and join what it returns.
+
+    Args:
+        function: Takes an image, and returns features whose sides are its own over ``strides``, rounded up.
+        x: The image, (N, C, H, W).
+        halo: How many pixels of the image a pixel of a feature sees beyond those it spans.
+        strides: Of the features, in image pixels; each divides the largest.
+        channels: Of the widest feature within, for a pixel of the image.
+        tile_bytes: How large that feature of a tile may be.
+    """
+    size, step = size_of(x), max(strides)
+    whole = (range(size[0]), range(size[1]))
+
+    def on(tile: Spans) -> list[Tensor]:
+        around = _both(_surroundings, _both(_over, tile, (step, step)), size, (halo, halo), (step, step))
+        part = compute_levels([x], _window_of(around))[0] if isinstance(x, Level) else cut(x, whole, around)
+        return [
+            cut(result, _both(_over, around, (s, s)), _both(_over, tile, (s, s)))
+            for result, s in zip(function(part), strides, strict=True)
+        ]
+
+    batch, itemsize = (1, 4) if isinstance(x, Level) else (x.shape[0], x.element_size())
+    tiles = _tiles(whole, tile_bytes // max(channels * batch * itemsize, 1), at_least=4 * halo, step=step)
+    return _assembled(on, tiles, whole, strides)
+
+
+def _assembled(
+    on: Callable[[Spans], Sequence[Tensor]], tiles: Sequence[Spans], spans: Spans, strides: Sequence[int]
+) -> list[Tensor]:
+    """What ``on`` returns for each tile, joined; its results may be coarser than the tiles by ``strides``."""
+    if len(tiles) == 1:
+        return list(on(tiles[0]))
+    joined: list[Tensor] = []
+    for tile in tiles:
+        results = on(tile)
+        if not joined:
+            joined = [_room_for(x, _both(_over, spans, (s, s))) for x, s in zip(results, strides, strict=True)]
+        for whole, x, s in zip(joined, results, strides, strict=True):
+            cut(whole, _both(_over, spans, (s, s)), _both(_over, tile, (s, s))).copy_(x)
+        del results
+    return joined
+
+
+def _room_for(x: Tensor, spans: Spans) -> Tensor:
+    rows, columns = spans
+    memory_format = torch.channels_last if x.stride(1) == 1 else torch.contiguous_format
+    shape = (*x.shape[:2], len(rows), len(columns))
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format)
+
+
+def _tiles(spans: Spans, pixels: int, *, at_least: int, step: int = 1) -> list[Spans]:
+    """Cut a part into tiles of some ``pixels``, of sides that are multiples of ``step`` but for the last."""
+    columns = list(_pieces(spans[1], max(math.isqrt(pixels), at_least, 1), step))
+    rows = _pieces(spans[0], max(pixels // max(map(len, columns), default=1), at_least, 1), step)
+    return [(row, column) for row in rows for column in columns] or [spans]
+
+
+def _pieces(span: range, most: int, step: int) -> Iterator[range]:
+    """Equal pieces of ``most`` pixels or, rounded up to ``step``, few more."""
+    if span:
+        side = math.ceil(len(span) / math.ceil(len(span) / most))
+        side = -(-side // step) * step
+        for start in range(span.start, span.stop, side):
+            yield range(start, min(start + side, span.stop))
+
+
+def _surroundings(span: range, side: int, halo: int, stride: int) -> range:
+    """What ``span`` of a result sees, of an input of ``side`` pixels that is ``stride`` times finer.
+
+    It begins at a multiple of the stride, and ends where the whole does modulo the stride, so that convolutions that
+    pad by what remains of a side do so as on the whole.
+    """
+    start = max(span.start * stride - halo, 0) // stride * stride
+    stop = min(span.stop * stride + halo, side)
+    return range(start, min(stop + (side - stop) % stride, side))
+
+
+def _union(a: range, b: range) -> range:
+    return range(min(a.start, b.start), max(a.stop, b.stop))
+
+
+def _over(span: range, stride: int) -> range:
+    """A part that begins at a multiple of ``stride``, at a resolution that much coarser."""
+    return range(span.start // stride, -(-span.stop // stride))
+
+
+def _both(function: Callable[..., range], *sides: Sequence[Any]) -> Spans:
+    """Apply a function to rows, and to columns."""
+    rows, columns = (function(*arguments) for arguments in zip(*sides, strict=True))
+    return rows, columns
+
+
+def _part_of(x: Tensor) -> _Part:
+    return _Part(x, (range(x.shape[-2]), range(x.shape[-1])), size_of(x))
+
+
+def _spans_of(window: Window | None, size: Size) -> Spans:
+    if window is None:
+        return range(size[0]), range(size[1])
+    top, left, height, width = window
+    if not (0 <= top < top + height <= size[0] and 0 <= left < left + width <= size[1]):
+        raise ValueError(f"window must lie within {size}, top, left, height and width, got {tuple(window)}")
+    return range(top, top + height), range(left, left + width)
+
+
+def _window_of(spans: Spans) -> Window:
+    rows, columns = spans
+    return Window(rows.start, columns.start, len(rows), len(columns))

@@ -213,12 +213,14 @@ class Outline(TorchFunctionMode):
         self._meta = torch.device("meta")
 
     def __enter__(self) -> "Outline":
+        self._gradients = torch.is_grad_enabled()
         self._meta.__enter__()
         return super().__enter__()
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
         self._meta.__exit__(*error)
+        torch.set_grad_enabled(self._gradients)  # the error may have come where gradients were to be switched on again
 
     def __torch_function__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         self._calls += 1

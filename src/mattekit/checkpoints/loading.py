@@ -151,9 +151,9 @@ def demand_complete(report: LoadReport, network: nn.Module, checkpoint: Checkpoi
     if report.complete:
         return
     message = [f"{checkpoint.path} ({report.kind} weights) does not fit {type(network).__name__}"]
-    if report.unexpected and all(f"encoder.{entry}" in report.missing for entry in report.unexpected):
+    if any(f"encoder.{entry}" in report.missing for entry in report.unexpected):
         message.append("it holds an encoder: load it into the network's `encoder`")
-    elif report.missing and all(f"encoder.{entry}" in report.unexpected for entry in report.missing):
+    elif any(f"encoder.{entry}" in report.unexpected for entry in report.missing):
         message.append("it holds a whole PP-Matting, and the model is an encoder alone")
     for title, entries in (
         ("missing from the file", report.missing),

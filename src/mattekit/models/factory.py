@@ -91,8 +91,15 @@ def pp_matting(
         return _from_weights(encoder, guidance, fusion, open_checkpoint(weights)).eval()
     if encoder_weights is not None:
         encoder = _encoder_from_weights(encoder, read_checkpoint(encoder_weights))
-    made = _ENCODERS[encoder or "hrnet_w48"]() if isinstance(encoder, str | None) else encoder
+    made = _narrowed(_ENCODERS[encoder or "hrnet_w48"]()) if isinstance(encoder, str | None) else encoder
     return _assemble(made, (1, 3, 5) if guidance is None else guidance, fusion or "replace")
+
+
+def _narrowed(encoder: Any) -> Any:
+    """An encoder made here, without what only features need that PP-Matting does not read."""
+    if isinstance(encoder, HRNet):
+        encoder.keep((0, 1, 4))
+    return encoder
 
 
 def _assemble(encoder: Encoder, guidance: Sequence[int], fusion: str) -> PPMatting:
@@ -144,7 +151,7 @@ def _composed(
         return _assemble(encoder, guidance, fusion)
     tensors = {name.removeprefix("encoder."): x for name, x in named.tensors.items() if name.startswith("encoder.")}
     known = _arguments(checkpoint.known(named.kind)).get("encoder")
-    return _assemble(_fitting_encoder(encoder, tensors, known, checkpoint), guidance, fusion)
+    return _assemble(_narrowed(_fitting_encoder(encoder, tensors, known, checkpoint)), guidance, fusion)
 
 
 def _encoder_from_weights(encoder: str | Encoder | None, checkpoint: Checkpoint) -> Any:
@@ -157,7 +164,7 @@ def _encoder_from_weights(encoder: str | Encoder | None, checkpoint: Checkpoint)
     named = checkpoint.named()
     known = checkpoint.known(named.kind)
     name = encoder if isinstance(encoder, str) else None
-    return _loaded(partial(_fitting_encoder, name, named.tensors, known, checkpoint), checkpoint)
+    return _narrowed(_loaded(partial(_fitting_encoder, name, named.tensors, known, checkpoint), checkpoint))
 
 
 def _loaded(make_model: Callable[[], Any], checkpoint: Checkpoint) -> Any:

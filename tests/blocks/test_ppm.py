@@ -31,6 +31,18 @@ def test_batch_of_one_cannot_train():
     assert PyramidPooling(8, 16, bins=(2, 4))(torch.rand(1, 8, 4, 4)).shape == (1, 16, 4, 4)
 
 
+def test_its_own_advice_works():
+    """A batch of one trains where the batch norm concerned does not take its statistics from it."""
+    pooling = PyramidPooling(8, 16).train()
+    pooling.stages[0].bn.eval()
+    assert pooling(torch.rand(1, 8, 4, 4)).requires_grad
+    pooling.train()
+    pooling.stages[0].bn = torch.nn.SyncBatchNorm(8)
+    with pytest.raises((RuntimeError, ValueError)) as error:  # without a GPU torch's own complaint, not ours
+        pooling(torch.rand(1, 8, 4, 4))
+    assert "cannot train PyramidPooling" not in str(error.value)
+
+
 @pytest.mark.filterwarnings("ignore:.*treespec:FutureWarning")  # torch's exporter warns of its own use of copyreg
 def test_onnx_is_right_at_sizes_not_traced(tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
     from tqdm import tqdm
 
-    from mattekit.inference import predict
+    from mattekit.inference import predict, prepare
     from mattekit.models import pp_matting
     from mattekit.photos import read_image
     from mattekit.photos.atomic import check_apart, check_writable
@@ -68,13 +68,13 @@ def run(args: argparse.Namespace) -> int:
     for folder in filter(Path.is_dir, args.photos):
         if others := count_others(folder):
             print(f"left out of {folder}: {others} (sub-folders, and files that are no images)", file=sys.stderr)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    network = prepare(model.to("cuda" if torch.cuda.is_available() else "cpu"))
     failures = 0
     with tqdm(photos, desc="predicting", unit="photo") as bar:
         for path in bar:
             try:
                 photo = read_image(path)
-                alpha = predict(model, photo, max_short_side=args.max_short_side)
+                alpha = predict(network, photo, max_short_side=args.max_short_side)
                 write_cutout(args.out, path.stem, photo, alpha)
             except (OSError, RuntimeError, MemoryError, cv2.error) as error:
                 failures += 1

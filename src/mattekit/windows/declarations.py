@@ -71,7 +71,20 @@ def _overrides(subclass: type, cls: type) -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something observes or changes what a module, not counting those within it, is given or gives."""
+    """Whether something observes or changes what a module, not counting those within it, is given or gives.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        Whether it has hooks on its forward.
+
+    Example:
+        >>> from torch import nn
+        >>> from mattekit.windows import has_hooks
+        >>> has_hooks(nn.ReLU())
+        False
+    """
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
@@ -137,13 +150,39 @@ def _one_after_another(modules: Iterable[nn.Module]) -> _Sight | None:
 
 
 def chain(*parts: nn.Module | int | None) -> int | None:
-    """Return the halo of modules one after another, each given itself or by its halo; None if one is not known."""
+    """Return the halo of modules one after another, each given itself or by its halo; None if one is not known.
+
+    Args:
+        parts: Modules, or their halos.
+
+    Returns:
+        The sum of their halos, in pixels.
+
+    Example:
+        >>> from torch import nn
+        >>> from mattekit.windows import chain
+        >>> chain(nn.Conv2d(1, 1, 3, padding=1), 4)
+        5
+    """
     halos = _halos(parts)
     return None if halos is None else sum(halos)
 
 
 def parallel(*parts: nn.Module | int | None) -> int | None:
-    """Return the halo of modules side by side, each given itself or by its halo; None if one is not known."""
+    """Return the halo of modules side by side, each given itself or by its halo; None if one is not known.
+
+    Args:
+        parts: Modules, or their halos.
+
+    Returns:
+        The largest of their halos, in pixels.
+
+    Example:
+        >>> from torch import nn
+        >>> from mattekit.windows import parallel
+        >>> parallel(nn.Conv2d(1, 1, 3, padding=1), 4)
+        4
+    """
     halos = _halos(parts)
     return None if halos is None else max(halos)
 

@@ -153,6 +153,20 @@ def through(x: Tensor | Level, module: nn.Module) -> Level:
     """Return the level of what a module makes of a feature.
 
     A 1×1 convolution may change places with a bilinear resize, whose weights sum to one: it comes first then.
+
+    Args:
+        x: The feature, (N, C, H, W).
+        module: The module.
+
+    Returns:
+        The level.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import Level, through
+        >>> half = Level([torch.rand(1, 8, 4, 4)], (8, 8))
+        >>> through(half, torch.nn.Conv2d(8, 1, 1)).whole().shape
+        torch.Size([1, 1, 8, 8])
     """
     if _is_resize(x) and type(module) is nn.Conv2d and halo(module) == 0:
         source = x.inputs[0]
@@ -240,7 +254,21 @@ def compute_levels(
 
 
 def in_order(levels: Iterable[Level]) -> list[Level]:
-    """Return levels and all that they are made of, each after its inputs."""
+    """Return levels and all that they are made of, each after its inputs.
+
+    Args:
+        levels: The levels.
+
+    Returns:
+        The levels, and those that they are made of.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import Level, in_order
+        >>> first = Level([torch.rand(1, 1, 2, 2)], (4, 4))
+        >>> in_order([Level([first], (8, 8))])[0] is first
+        True
+    """
     order: dict[Level, None] = {}
 
     def visit(level: Level) -> None:
@@ -263,6 +291,12 @@ def levels_of(module: nn.Module, *args: Any, tile_bytes: int | None = None) -> A
             called itself, with whole tensors.
         args: What it takes. A `Level` may stand for a tensor, also within a list.
         tile_bytes: As in `compute_levels`.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import levels_of
+        >>> levels_of(torch.nn.ReLU(), torch.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
     """
     if not torch.compiler.is_dynamo_compiling() and declared(module, "levels") is not None:
         return module.levels(*args)  # pyright: ignore[reportCallIssue]
@@ -270,7 +304,21 @@ def levels_of(module: nn.Module, *args: Any, tile_bytes: int | None = None) -> A
 
 
 def wholes(args: Any, tile_bytes: int | None = None) -> Any:
-    """Return arguments with whole tensors for levels."""
+    """Return arguments with whole tensors for levels.
+
+    Args:
+        args: Anything; levels within lists and tuples count.
+        tile_bytes: As in `compute_levels`.
+
+    Returns:
+        The same, with tensors.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import Level, wholes
+        >>> [x.shape for x in wholes([Level([torch.rand(1, 1, 2, 2)], (4, 4))])]
+        [torch.Size([1, 1, 4, 4])]
+    """
     if isinstance(args, Level):
         for level in in_order([args]):
             level.whole(tile_bytes)
@@ -281,7 +329,20 @@ def wholes(args: Any, tile_bytes: int | None = None) -> Any:
 
 
 def size_of(x: Tensor | Level) -> Size:
-    """Height and width."""
+    """Height and width.
+
+    Args:
+        x: A tensor, (N, C, H, W), or a level.
+
+    Returns:
+        (H, W), in pixels.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import size_of
+        >>> size_of(torch.rand(1, 3, 4, 6))
+        (4, 6)
+    """
     if isinstance(x, Level):
         return x.size
     return x.shape[-2], x.shape[-1]
@@ -305,6 +366,14 @@ def tiled(
         strides: Of the features, in image pixels; each divides the largest.
         channels: Of the widest feature within, for a pixel of the image.
         tile_bytes: How large that feature of a tile may be.
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import tiled
+        >>> image = torch.rand(1, 3, 8, 8)
+        >>> (x,) = tiled(lambda x: [2 * x], image, halo=0, strides=(1,), channels=3, tile_bytes=200)
+        >>> x.equal(2 * image)
+        True
     """
     size, step = size_of(x), max(strides)
     whole = (range(size[0]), range(size[1]))

@@ -11,7 +11,21 @@ Spans = tuple[range, range]
 
 
 def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (N, C, h, w) to (height, width) as all of PP-Matting does: bilinear, pixel centres at halves."""
+    """Resize (N, C, h, w) to (height, width) as all of PP-Matting does: bilinear, pixel centres at halves.
+
+    Args:
+        x: The feature, (N, C, h, w).
+        size: Height and width of the result, in pixels.
+
+    Returns:
+        (N, C, height, width).
+
+    Example:
+        >>> import torch
+        >>> from mattekit.windows import resize_bilinear
+        >>> resize_bilinear(torch.rand(1, 3, 4, 4), (8, 12)).shape
+        torch.Size([1, 3, 8, 12])
+    """
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage import color
 
-from mattekit.compositing import Checkerboard, composite
+from mattekit.compositing import Checkerboard, composite, cutout
+from mattekit.foreground import estimate_foreground
 from mattekit.testing import alphas, images, shapes
 
 
@@ -254,3 +255,47 @@ def test_the_checkerboard_is_checked():
         Checkerboard(light="white")  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"size must be an integer, got 2\.5"):
         Checkerboard(size=2.5)  # pyright: ignore[reportArgumentType]
+
+
+def test_a_cutout_has_the_foregrounds_colours_and_the_matte():
+    image, alpha = torch.rand(2, 3, 9, 12), torch.rand(2, 1, 9, 12)
+    found = cutout(image, alpha)
+    assert found[:, :3].equal(estimate_foreground(image, alpha))
+    assert found[:, 3:].equal(alpha)
+    assert cutout(image, alpha[:1])[1, 3].equal(alpha[0, 0])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("matte_kind", [np.uint8, np.uint16, np.float32, np.float64])
+def test_a_cutout_keeps_the_photos_type(kind, matte_kind):
+    """Half a step of the coarser type, for the matte; a colour goes through one type only."""
+    white, matte_white = (np.iinfo(k).max if np.issubdtype(k, np.integer) else 1 for k in (kind, matte_kind))
+    draws = np.random.default_rng(0)
+    photo = (draws.random((9, 12, 3)) * white).astype(kind)
+    alpha = (draws.random((9, 12)) * matte_white).astype(matte_kind)
+    found = cutout(photo, alpha)
+    assert found.shape == (9, 12, 4)
+    assert found.dtype == kind
+    assert (found[..., :3] == estimate_foreground(photo, alpha)).all()
+    step = 1 / white if white > 1 else 1e-7
+    np.testing.assert_allclose(found[..., 3] / white, alpha / matte_white, rtol=0, atol=0.51 * step)
+
+
+def test_a_cutout_of_bytes():
+    image, alpha = torch.randint(0, 256, (1, 3, 5, 6), dtype=torch.uint8), torch.rand(1, 1, 5, 6)
+    found = cutout(image, alpha)
+    assert found.dtype == torch.uint8
+    assert found[:, 3:].equal((alpha * 255).round().byte())
+    assert cutout(image / 255, (alpha * 255).byte())[:, 3:].equal((alpha * 255).byte() / 255)
+
+
+@given(st.data())
+def test_a_cutout_laid_over_a_colour_leaves_no_rim(data):
+    """Where the matte knows the subject it is the photo, to the last bit, and where it is 0 the new background."""
+    shape = data.draw(shapes())
+    image, alpha = data.draw(images(shape=shape)), data.draw(alphas(shape=shape))
+    found = cutout(image, alpha)
+    laid = composite(found[:, :3], (0.0, 1.0, 0.0), found[:, 3:])
+    green = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand_as(image)
+    assert torch.where(alpha == 1, laid, image).equal(image)
+    assert torch.where(alpha == 0, laid, green).equal(green)

@@ -1,18 +1,21 @@
-"""Laying a foreground over a background: equation 1 of the paper."""
+"""Laying a foreground over a background: equation 1 of the paper. Cut-outs, which others lay over theirs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mattekit._checks import check_floating, check_nchw, check_number, check_positive
+from mattekit.foreground import estimate_foreground
 
-__all__ = ["Checkerboard", "composite"]
+__all__ = ["Checkerboard", "composite", "cutout"]
 
 Colour = tuple[float, float, float]
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,49 @@ def composite(
     dtype = torch.promote_types(torch.promote_types(foreground.dtype, behind.dtype), alpha.dtype)
     mix = _mix_light if linear else _mix
     return mix(foreground.to(dtype), behind.to(dtype), alpha.to(dtype), premultiplied).to(dtype)
+
+
+def cutout(image: Array, alpha: Array) -> Array:
+    """Cut a photo out: RGBA with the foreground's own colours, so that no rim of the old background comes along.
+
+    Args:
+        image: RGB. Tensor: (N, 3, H, W), floating-point in [0, 1] or uint8. Array: (H, W, 3), floating-point in
+            [0, 1], uint8 or uint16.
+        alpha: The matte, of the same kind. Tensor: (N, 1, H, W), floating-point in [0, 1] or uint8. Array: (H, W),
+            floating-point in [0, 1], uint8 or uint16. In both N may be 1, for one that serves the whole batch.
+
+    Returns:
+        RGBA in the type and scale of the image, not premultiplied. Tensor: (N, 4, H, W). Array: (H, W, 4). The first
+        three channels are those of `mattekit.foreground.estimate_foreground`, the last is the matte.
+
+    Raises:
+        TypeError: As ``estimate_foreground`` does.
+        ValueError: As ``estimate_foreground`` does.
+
+    Example:
+        >>> photo, alpha = np.full((4, 6, 3), 200, np.uint8), np.full((4, 6), 0.5)
+        >>> cutout(photo, alpha)[0, 0]
+        array([200, 200, 200, 128], dtype=uint8)
+    """
+    foreground: Any = estimate_foreground(image, alpha)
+    matte = _in_units_of(foreground, alpha)
+    if isinstance(matte, Tensor):
+        rgba: Any = torch.cat([foreground, matte.detach().expand(len(foreground), -1, -1, -1)], 1)
+    else:
+        rgba = np.concatenate([foreground, matte[..., None]], 2)
+    return rgba
+
+
+_WHITE = {"uint8": 255, "uint16": 65535}
+
+
+def _in_units_of(image: Any, alpha: Any) -> Any:
+    """A matte in the type and scale of an image."""
+    white, given = (_WHITE.get(str(x.dtype).removeprefix("torch."), 1) for x in (image, alpha))
+    matte = alpha / float(given // white) if given > white else alpha * float(white // given)
+    if white > 1:
+        matte = matte.round()
+    return matte.to(image.dtype) if isinstance(matte, Tensor) else matte.astype(image.dtype)
 
 
 def _mix(foreground: Tensor, background: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:

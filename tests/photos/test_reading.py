@@ -53,6 +53,15 @@ def test_other_modes_become_rgb(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "deep.png"), np.dstack([grey] * 3))
 
 
+def test_what_is_read_can_be_written_to(tmp_path):
+    """Read-only arrays, as Pillow gives them, draw a warning from torch.from_numpy."""
+    write_image(tmp_path / "grey.png", photo()[..., 0])
+    write_image(tmp_path / "rgb.png", photo())
+    for read in (read_image, read_matte):
+        for name in ("grey.png", "rgb.png"):
+            assert read(tmp_path / name).flags.writeable
+
+
 def test_matte_is_the_first_channel(tmp_path):
     write_image(tmp_path / "rgb.png", photo())
     np.testing.assert_array_equal(read_matte(tmp_path / "rgb.png"), photo()[..., 0])

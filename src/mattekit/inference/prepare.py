@@ -68,12 +68,13 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         >>> import torch
         >>> from mattekit.inference import prepare
         >>> from mattekit.models import pp_matting
+        >>> _ = torch.manual_seed(0)
         >>> model = pp_matting("hrnet_w18_small_v1").eval()
         >>> prepared = prepare(model)
         >>> print(prepared)
         PreparedMatting(
           float32, channels_last, on cpu
-          109 batch norms folded into convolutions
+          102 batch norms folded into convolutions
           high resolutions computed in tiles that fit the cache, images one by one
         )
         >>> image = torch.rand(1, 3, 64, 96)

@@ -153,7 +153,7 @@ def _decode(file: BinaryIO) -> Decoded:
 
 
 def _upright(pixels: np.ndarray, mode: str, orientation: int, profile: bytes | None) -> Decoded:
-    pixels = np.ascontiguousarray(_UPRIGHT.get(orientation, np.asarray)(pixels))
+    pixels = np.require(_UPRIGHT.get(orientation, np.asarray)(pixels), requirements=["C", "W"])  # Pillow's are its own
     if pixels.ndim == 3 and pixels.shape[2] == 4 and mode != "CMYK":
         return Decoded(np.ascontiguousarray(pixels[..., :3]), np.ascontiguousarray(pixels[..., 3]), mode, profile)
     return Decoded(pixels, None, mode, profile)

@@ -1,7 +1,12 @@
+from pathlib import Path
+
 import pytest
 import torch
 
+from mattekit import encoders
+from mattekit.checkpoints.loading import compare
 from mattekit.checkpoints.names import to_mattekit
+from mattekit.checkpoints.reading import Checkpoint
 from mattekit.models import pp_matting
 from oracles import seeded
 
@@ -14,9 +19,14 @@ def test_paddleseg_names_cover_the_network(encoder):
     named = to_mattekit(given)
     assert named.kind.name == "PaddleSeg PP-Matting"
     with torch.device("meta"):
-        own = pp_matting(encoder).state_dict()
-    own = {name: tensor.shape for name, tensor in own.items() if not name.endswith("num_batches_tracked")}
-    assert {name: tensor.shape for name, tensor in named.tensors.items()} == own
+        whole = pp_matting(getattr(encoders, encoder)()).state_dict()  # an encoder passed stays whole
+        made = pp_matting(encoder)
+    whole = {name: tensor.shape for name, tensor in whole.items() if not name.endswith("num_batches_tracked")}
+    assert {name: tensor.shape for name, tensor in named.tensors.items()} == whole
+    report, _ = compare(made, Checkpoint(Path("published"), given, None, described=False))
+    assert report.complete
+    assert len(report.unread) == 35  # the last exchange, to the branches at 1/8 and 1/16
+    assert set(report.unread) == whole.keys() - made.state_dict().keys()
 
 
 def test_paddleseg_encoder_alone():

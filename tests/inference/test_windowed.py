@@ -50,8 +50,17 @@ def test_more_memory_gives_larger_windows():
 
 
 def test_other_models_cannot_run_in_windows():
-    with pytest.raises(TypeError, match="model must be a PPMatting or a prepared one to run in windows, got ReLU"):
+    with pytest.raises(TypeError, match=r"model must be a PPMatting or a prepared one to run in windows .* got ReLU"):
         predict_windowed(nn.ReLU(), photo(64, 64))
+
+    class Own(type(small())):
+        def forward(self, image):
+            return super().forward(image.flip(-1))
+
+    own = small()
+    own.__class__ = Own
+    with pytest.raises(TypeError, match=r"model must run by PPMatting's own methods.* got Own"):
+        predict_windowed(own, photo(64, 64))
     with pytest.raises(ValueError, match="window must be at least 32, got 31"):
         predict_windowed(small(), photo(64, 64), window=31)
 

@@ -1,21 +1,95 @@
 """From a photo of any size to its matte."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import outside_unit
-from mattekit.inference.prepare import PreparedMatting, prepare
-from mattekit.inference.windows import decode_in_windows, pixels_within
+from mattekit import trimap as trimaps
+from mattekit._checks import check_positive
+from mattekit.inference.pixels import to_pixels
+from mattekit.inference.running import Windows, in_evaluation, join_arrays, outputs, prepared
+from mattekit.inference.windows import pixels_within
 from mattekit.models import PPMatting
 from mattekit.photos import limit_short_side, resize, to_multiple_of
 
 _MULTIPLE = 32
-_MODES = threading.RLock()
+MASK_BAND = 32
+"""The unknown band around the edge of a mask reaches this part of the photo's short side to either side."""
+
+
+class Prediction(NamedTuple):
+    """What `predict` returns where all maps are asked for, each at the photo's own size.
+
+    Attributes:
+        alpha: The matte, (H, W) float32 in [0, 1].
+        detail: The detail map, (H, W) float32 in [0, 1]; it means something in the transition region.
+        semantic: The network's own probabilities of foreground, transition and background, (3, H, W) float32;
+            `mattekit.trimap.from_semantic` makes a trimap of them.
+    """
+
+    alpha: np.ndarray
+    detail: np.ndarray
+    semantic: np.ndarray
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """In which views `predict` runs a photo; the maps of all views are averaged.
+
+    Args:
+        flip: Whether each view is run mirrored as well.
+        scales: Sizes of the views, relative to the size at which the photo would be run.
+
+    Raises:
+        ValueError: If there is no scale, or one is not positive.
+        TypeError: If a scale is no number.
+
+    Example:
+        >>> from mattekit.inference import Augmentation
+        >>> Augmentation(scales=(0.75, 1, 1.25)).flip
+        True
+    """
+
+    flip: bool = True
+    scales: Sequence[float] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if not self.scales:
+            raise ValueError("scales must have one number at least, got none")
+        for scale in self.scales:
+            check_positive("scales", scale)
+
+
+@overload
+def predict(
+    model: nn.Module,
+    image: np.ndarray | Tensor,
+    *,
+    trimap: np.ndarray | Tensor | None = None,
+    mask: np.ndarray | Tensor | None = None,
+    augment: Augmentation | None = None,
+    return_maps: Literal[False] = False,
+    max_short_side: int | None = None,
+    max_memory: int | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def predict(
+    model: nn.Module,
+    image: np.ndarray | Tensor,
+    *,
+    trimap: np.ndarray | Tensor | None = None,
+    mask: np.ndarray | Tensor | None = None,
+    augment: Augmentation | None = None,
+    return_maps: Literal[True],
+    max_short_side: int | None = None,
+    max_memory: int | None = None,
+) -> Prediction: ...
 
 
 @torch.inference_mode()
@@ -23,9 +97,13 @@ def predict(
     model: nn.Module,
     image: np.ndarray | Tensor,
     *,
+    trimap: np.ndarray | Tensor | None = None,
+    mask: np.ndarray | Tensor | None = None,
+    augment: Augmentation | None = None,
+    return_maps: bool = False,
     max_short_side: int | None = None,
     max_memory: int | None = None,
-) -> np.ndarray:
+) -> np.ndarray | Prediction:
     """Predict the matte of one photo, at the photo's own size.
 
     The photo is shrunk until its short side is at most ``max_short_side``, each side is brought down to a multiple of
@@ -33,11 +111,23 @@ def predict(
     in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
     Threads may share a model: while one uses it that is in training mode, the others wait.
 
+    A trimap, or a rough mask, says which subject is meant; it takes the place of the network's own semantic map. The
+    rule: what the trimap knows comes out exactly as given, 0 or 1, and the detail map decides the rest. All of the
+    unknown region counts as transition, so keep it narrow: along edges the detail map was trained to mean something,
+    and deep within foreground or background it was not. Any fusion can be asked for that; one that learned is given a
+    semantic map that is sure of the transition.
+
     Args:
         model: A `mattekit.models.PPMatting`, or anything that takes (1, 3, H, W) in [0, 1] and returns an object with
             ``alpha``, and perhaps ``detail`` and ``semantic_logits``.
         image: RGB: an array, (H, W, 3) uint8 or uint16, as image readers give it; or a tensor, (3, H, W) or
             (1, 3, H, W), floating-point in [0, 1] or uint8.
+        trimap: Of the photo's size, uint8 of 0, 128 and 255: an array (H, W), or a tensor (1, 1, H, W).
+        mask: Of the photo's size, a mask of the subject, as `mattekit.trimap.from_mask` takes it: an array (H, W), or a
+            tensor (1, 1, H, W). A band along its edge is unknown that reaches 1/32 of the photo's short side to either
+            side; for another one, make the trimap yourself. Give this or ``trimap``.
+        augment: Views of the photo to run and average, for the last per cent. None: the photo as it is.
+        return_maps: Whether to return a `Prediction`, with the detail map and the semantic map beside the matte.
         max_short_side: Limit of the short side, in pixels, from 32 up. None: ``model.max_short_side``, the limit its
             weights were trained for, if they are known to have one, else no limit. Within a wrapper such as
             ``nn.DataParallel``, that of ``model.module``.
@@ -46,13 +136,15 @@ def predict(
             set, and photos of more than 4 megapixels run in windows if the model is a prepared one.
 
     Returns:
-        The matte, (H, W) float32 in [0, 1].
+        The matte, (H, W) float32 in [0, 1]; or all three maps.
 
     Raises:
-        TypeError: If ``image`` is neither array nor tensor, or has another dtype; or if ``max_memory`` is given and the
-            model is neither a `mattekit.models.PPMatting` nor prepared.
-        ValueError: If ``image`` has another shape, ``max_short_side`` is below 32, or ``max_memory`` is too little for
-            the photo whatever the windows.
+        TypeError: If ``image`` is neither array nor tensor, or has another dtype; if ``trimap`` or ``mask`` has another
+            type; or if ``max_memory``, ``trimap`` or ``mask`` is given and the model is neither a
+            `mattekit.models.PPMatting` nor prepared, or overrides its methods; or if the maps are asked for and the
+            model returns none.
+        ValueError: If ``image`` has another shape, ``trimap`` or ``mask`` another size or other values, both are given,
+            ``max_short_side`` is below 32, or ``max_memory`` is too little for the photo whatever the windows.
         RuntimeError: If the model's detail map, semantic logits or matte is not finite. A matte alone would not show
             it: where the logits are NaN, their argmax is the foreground.
 
@@ -69,21 +161,55 @@ def predict(
         >>> predict(pp_matting("hrnet_w18_small_v1"), photo, max_short_side=64).shape
         (70, 101)
     """
-    if max_memory is None:
-        return _predict(model, image, max_short_side, _whole)
 
-    def in_windows(model: nn.Module, batch: Tensor) -> Iterator[tuple[tuple[slice, slice], object]]:
-        prepared = _prepared(model)
-        tiled = prepared.network.tile_bytes is not None
-        return _windows(prepared, batch, pixels_within(max_memory, batch.shape[-2:], tiled=tiled))
+    def windows(network: PPMatting, size: Sequence[int]) -> int:
+        return pixels_within(max_memory or 0, size, tiled=network.tile_bytes is not None)
 
-    return _predict(model, image, max_short_side, in_windows)
+    return _predict(
+        model, image, None if max_memory is None else windows, (trimap, mask), augment, return_maps, max_short_side
+    )
+
+
+@overload
+def predict_windowed(
+    model: nn.Module,
+    image: np.ndarray | Tensor,
+    *,
+    window: int = 1024,
+    trimap: np.ndarray | Tensor | None = None,
+    mask: np.ndarray | Tensor | None = None,
+    augment: Augmentation | None = None,
+    return_maps: Literal[False] = False,
+    max_short_side: int | None = None,
+) -> np.ndarray: ...
+
+
+@overload
+def predict_windowed(
+    model: nn.Module,
+    image: np.ndarray | Tensor,
+    *,
+    window: int = 1024,
+    trimap: np.ndarray | Tensor | None = None,
+    mask: np.ndarray | Tensor | None = None,
+    augment: Augmentation | None = None,
+    return_maps: Literal[True],
+    max_short_side: int | None = None,
+) -> Prediction: ...
 
 
 @torch.inference_mode()
 def predict_windowed(
-    model: nn.Module, image: np.ndarray | Tensor, *, window: int = 1024, max_short_side: int | None = None
-) -> np.ndarray:
+    model: nn.Module,
+    image: np.ndarray | Tensor,
+    *,
+    window: int = 1024,
+    trimap: np.ndarray | Tensor | None = None,
+    mask: np.ndarray | Tensor | None = None,
+    augment: Augmentation | None = None,
+    return_maps: bool = False,
+    max_short_side: int | None = None,
+) -> np.ndarray | Prediction:
     """Predict the matte of one photo as `predict` does, computing what is local window by window.
 
     The matte is the same but for the rounding of float32: what needs the whole photo is computed on the whole, and each
@@ -93,10 +219,14 @@ def predict_windowed(
         model: A `mattekit.models.PPMatting` or what `prepare` made of it; the first is prepared for this one call.
         image: As in `predict`.
         window: Side of a window, in pixels, from 32 up.
+        trimap: As in `predict`.
+        mask: As in `predict`.
+        augment: As in `predict`.
+        return_maps: As in `predict`.
         max_short_side: As in `predict`.
 
     Returns:
-        The matte, (H, W) float32 in [0, 1].
+        As `predict`.
 
     Raises:
         TypeError: As `predict`; and if the model is neither of these.
@@ -113,108 +243,76 @@ def predict_windowed(
     """
     if window < _MULTIPLE:
         raise ValueError(f"window must be at least {_MULTIPLE}, got {window}")
-    return _predict(
-        model, image, max_short_side, lambda model, batch: _windows(_prepared(model), batch, window * window)
-    )
+    return _predict(model, image, lambda *_: window * window, (trimap, mask), augment, return_maps, max_short_side)
 
 
-_Where = tuple[slice, slice]
-_Run = Callable[[nn.Module, Tensor], Iterator[tuple[_Where, object]]]
+_Hint = np.ndarray | Tensor | None
 
 
-def _predict(model: nn.Module, image: object, max_short_side: int | None, run: _Run) -> np.ndarray:
-    pixels = _to_pixels(image)
+def _predict(
+    model: nn.Module,
+    image: object,
+    windows: Windows | None,
+    hints: tuple[_Hint, _Hint],
+    augment: Augmentation | None,
+    return_maps: bool,
+    max_short_side: int | None,
+) -> Any:
+    pixels = to_pixels(image)
+    size = pixels.shape[:2]
+    trimap = _trimap_of(*hints, size)
+    limited = limit_short_side(pixels, _limit(model, max_short_side))
+    views = [(1, False)]
+    if augment is not None:
+        views = [(scale, flip) for scale in augment.scales for flip in ((False, True) if augment.flip else (False,))]
+    fields = Prediction._fields if return_maps else ("alpha",)
+    mean: dict[str, np.ndarray] = {}
+    with in_evaluation(model):
+        network = model if windows is None else prepared(model)
+        for scale, flip in views:
+            view = to_multiple_of(limited if scale == 1 else _scaled(limited, scale), _MULTIPLE)
+            parts = outputs(network, _flipped(view) if flip else view, windows, sure=trimap is not None)
+            for name, x in join_arrays(parts, fields, view.shape[:2]).items():
+                x = resize(_flipped(x) if flip else x, size).clip(0, 1)
+                mean[name] = x if len(views) == 1 else mean.get(name, 0) + x / len(views)
+    if trimap is not None:
+        mean["alpha"] = trimaps.apply(mean["alpha"], trimap)
+    if not return_maps:
+        return mean["alpha"]
+    return Prediction(mean["alpha"], mean["detail"], mean["semantic"].transpose(2, 0, 1))
+
+
+def _trimap_of(trimap: _Hint, mask: _Hint, size: tuple[int, int]) -> np.ndarray | None:
+    """Return the trimap that was given, or make one of the mask, as an array of the photo's size."""
+    if trimap is not None and mask is not None:
+        raise ValueError("give trimap or mask, got both")
+    name, hint = ("trimap", trimap) if mask is None else ("mask", mask)
+    if hint is None:
+        return None
+    if not isinstance(hint, np.ndarray | Tensor):
+        raise TypeError(f"{name} must be a numpy.ndarray or a torch.Tensor, got {type(hint).__name__}")
+    shape = size if isinstance(hint, np.ndarray) else (1, 1, *size)
+    if tuple(hint.shape) != shape:
+        raise ValueError(f"{name} must have the photo's height and width, in shape {shape}, got {tuple(hint.shape)}")
+    array = hint if isinstance(hint, np.ndarray) else hint.detach().cpu().numpy()[0, 0]
+    if mask is None:
+        return trimaps.validate(array)
+    # of a square kernel the width costs nothing
+    return trimaps.from_mask(array, width=max(round(min(size) / MASK_BAND), 1), kernel="square")
+
+
+def _scaled(pixels: np.ndarray, scale: float) -> np.ndarray:
+    return resize(pixels, [max(round(scale * side), 1) for side in pixels.shape[:2]])
+
+
+def _flipped(x: np.ndarray) -> np.ndarray:
+    return x[:, ::-1]
+
+
+def _limit(model: nn.Module, max_short_side: int | None) -> int | None:
     if max_short_side is None:
         unwrapped = model if hasattr(model, "max_short_side") else getattr(model, "module", model)
-        max_short_side = getattr(unwrapped, "max_short_side", None)
-    elif max_short_side < _MULTIPLE:
+        return getattr(unwrapped, "max_short_side", None)
+    if max_short_side < _MULTIPLE:
         raise ValueError(f"max_short_side must be at least {_MULTIPLE}, got {max_short_side}")
-    batch = _to_batch(to_multiple_of(limit_short_side(pixels, max_short_side), _MULTIPLE))
-    parameter = next(model.parameters(), None)
-    if parameter is not None:
-        batch = batch.to(parameter.device, torch.float32 if isinstance(model, PreparedMatting) else parameter.dtype)
-    alpha = np.empty(batch.shape[-2:], np.float32)
-    with _in_evaluation(model):
-        for (rows, columns), output in run(model, batch):
-            _check_finite(output)
-            alpha[rows, columns] = output.alpha[0, 0].float().cpu().numpy()  # pyright: ignore
-    return resize(alpha, pixels.shape[:2]).clip(0, 1)
-
-
-def _whole(model: nn.Module, batch: Tensor) -> Iterator[tuple[_Where, object]]:
-    yield (slice(None), slice(None)), model(batch)
-
-
-def _windows(prepared: PreparedMatting, batch: Tensor, pixels: int) -> Iterator[tuple[_Where, object]]:
-    for (top, left, height, width), output in decode_in_windows(prepared, batch, pixels):
-        yield (slice(top, top + height), slice(left, left + width)), output
-
-
-def _prepared(model: nn.Module) -> PreparedMatting:
-    if isinstance(model, PreparedMatting):
-        return model
-    if not isinstance(model, PPMatting):
-        raise TypeError(f"model must be a PPMatting or a prepared one to run in windows, got {type(model).__name__}")
-    return prepare(model)
-
-
-@contextmanager
-def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode; where it is not yet, other threads wait until its modules have theirs back."""
-    with _MODES:
-        training = [module for module in model.modules() if module.training]
-        if training:
-            try:
-                model.eval()
-                yield
-            finally:
-                for module in training:
-                    module.training = True
-            return
-    yield
-
-
-def _to_pixels(image: object) -> np.ndarray:
-    """An (H, W, 3) array of uint8 or uint16, or of float32 in [0, 1]."""
-    if isinstance(image, Tensor):
-        pixels = image.detach().cpu()
-        if pixels.ndim == 4 and pixels.shape[0] == 1:
-            pixels = pixels[0]
-        if pixels.ndim != 3 or pixels.shape[0] != 3:
-            raise ValueError(f"image must be a tensor (3, H, W) or (1, 3, H, W), got {tuple(image.shape)}")
-        if pixels.dtype != torch.uint8 and not pixels.is_floating_point():
-            raise TypeError(f"image must be floating-point or uint8, got {pixels.dtype}")
-        pixels = pixels.permute(1, 2, 0)
-        pixels = np.ascontiguousarray((pixels.float() if pixels.is_floating_point() else pixels).numpy())
-    elif isinstance(image, np.ndarray):
-        if image.dtype not in (np.uint8, np.uint16):
-            raise TypeError(f"image must be uint8 or uint16 where it is an array, got {image.dtype}")
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f"image must be an array (H, W, 3), got {image.shape}")
-        pixels = image
-    else:
-        raise TypeError(f"image must be a numpy.ndarray or a torch.Tensor, got {type(image).__name__}")
-    if min(pixels.shape) == 0:
-        raise ValueError(f"image must not be empty, got {tuple(image.shape)}")
-    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):
-        found = outside_unit(float(pixels.min()), float(pixels.max()))
-        raise ValueError(f"image must lie in [0, 1] where it is floating-point, {found}")
-    return pixels
-
-
-def _check_finite(output: object) -> None:
-    """Check an output for NaN and infinity, the fields that explain it first."""
-    for name, field in (("detail map", "detail"), ("semantic logits", "semantic_logits"), ("alpha", "alpha")):
-        x = getattr(output, field, None)
-        if isinstance(x, Tensor) and not x.isfinite().all():
-            bad = int((~x.isfinite()).sum())
-            raise RuntimeError(
-                f"the model's {name} must be finite, got {bad} of {x.numel()} values that are not: are its weights "
-                "damaged, or did activations pass the largest float16, 65504? Then take bfloat16 or float32"
-            )
-
-
-def _to_batch(pixels: np.ndarray) -> Tensor:
-    most = 1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max
-    batch = torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
-    return batch if most == 1 else batch.div_(int(most))
+    return max_short_side

@@ -17,7 +17,7 @@ from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compil
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
 from mattekit.models import PPMatting, PPMattingOutput
 from mattekit.models.pp_matting import Encoded, check_image
-from mattekit.windows import Window, declared, halo
+from mattekit.windows import Level, Window, declared, halo
 
 Precision = Literal["float32", "bfloat16", "float16"]
 TILE_BYTES = 24 << 20
@@ -152,10 +152,10 @@ class PreparedMatting(nn.Module):
             return PPMattingOutput(*(self._run if self._cache is None else self._cache)(image))
 
     @torch.no_grad()
-    def encode(self, image: Tensor) -> Encoded:
-        """Compute what needs the whole of an image, as `PPMatting.encode` does."""
-        image = self._checked(image)
-        with torch.autocast(image.device.type, enabled=False):
+    def encode(self, image: Tensor | Level) -> Encoded:
+        """Compute what needs the whole of an image, as `PPMatting.encode` does; a level must give float32."""
+        image = image if isinstance(image, Level) else self._checked(image)
+        with torch.autocast(self.network.mean.device.type, enabled=False):
             return self.network.encode(image)
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mattekit._checks import check_floating, check_nchw
 from mattekit.encoders import Encoder
 from mattekit.models.preprocessing import Preprocessing
-from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of
+from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of, size_of
 
 
 class PPMattingOutput(NamedTuple):
@@ -91,10 +91,13 @@ class PPMatting(nn.Module):
         """Return alpha, detail map and semantic logits of an image, (N, 3, H, W) in [0, 1]."""
         return self.decode(self.encode(image))
 
-    def encode(self, image: Tensor) -> Encoded:
-        """Compute what needs the whole of an image, (N, 3, H, W) in [0, 1]; `decode` computes the rest."""
+    def encode(self, image: Tensor | Level) -> Encoded:
+        """Compute what needs the whole of an image, (N, 3, H, W) in [0, 1]; `decode` computes the rest.
+
+        An image given as a level is made where it is looked at, so that a large photo may stay in bytes.
+        """
         check_image(image)
-        size, tile_bytes = (image.shape[-2], image.shape[-1]), self.tile_bytes
+        size, tile_bytes = size_of(image), self.tile_bytes
         normalised = Level([image], size, self.normalise, stride=1)
         features = levels_of(self.encoder, normalised, tile_bytes=tile_bytes)
         _check_features(features, self.encoder)
@@ -190,14 +193,16 @@ def _check_features(features: object, encoder: Encoder) -> None:
         raise ValueError(f"encoder must return features of its channels, {tuple(encoder.channels)}, got {found}")
 
 
-def check_image(image: Tensor) -> None:
-    """Demand what PP-Matting takes: floating-point, (N, 3, H, W), sides from 32 up."""
+def check_image(image: Tensor | Level) -> None:
+    """Check that an image is what PP-Matting takes: floating-point, (N, 3, H, W), sides from 32 up."""
     if torch.compiler.is_compiling():  # a rule on a traced side would forbid the exported network smaller ones
         return
-    check_nchw("image", image, 3)
-    check_floating("image", image)
-    if min(image.shape[-2:]) < 32:
-        raise ValueError(f"image must have sides from 32 up, got {tuple(image.shape)}")
+    if not isinstance(image, Level):
+        check_nchw("image", image, 3)
+        check_floating("image", image)
+    if min(size_of(image)) < 32:
+        shape = size_of(image) if isinstance(image, Level) else tuple(image.shape)
+        raise ValueError(f"image must have sides from 32 up, got {shape}")
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -1,0 +1,128 @@
+"""One photo of the right size through a model: in one piece or window by window, as arrays."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mattekit.inference.pixels import to_batch, to_unit
+from mattekit.inference.prepare import PreparedMatting, prepare
+from mattekit.inference.windows import WINDOW_PIXELS, windows_of
+from mattekit.models import PPMatting
+from mattekit.windows import Level, Window, declared
+
+Windows = Callable[[PPMatting, Sequence[int]], int]
+"""How many pixels a window may have, for a network and a photo's size."""
+
+_SURE_OF_TRANSITION = (-100.0, 0.0, -100.0)  # logits whose softmax is 0, 1 and 0
+_MODES = threading.RLock()
+
+
+def outputs(
+    model: nn.Module, pixels: np.ndarray, windows: Windows | None, *, sure: bool
+) -> Iterator[tuple[Window, Any]]:
+    """Run a photo, window by window where it must be; ``sure``: as if all of it were transition."""
+    size = pixels.shape[0], pixels.shape[1]
+    parameter = next(model.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
+    dtype = torch.float32 if parameter is None or isinstance(model, PreparedMatting) else parameter.dtype
+    batch = to_batch(pixels, device)
+    most = size[0] * size[1]
+    if windows is not None:
+        most = windows(network_of(model), size)
+    elif _runs_large_photos_in_windows(model):
+        most = min(most, WINDOW_PIXELS)
+    if windows is None and not sure and most == size[0] * size[1]:
+        yield Window(0, 0, *size), model(to_unit(batch, dtype))
+        return
+    halves = model if isinstance(model, PreparedMatting) else network_of(model)
+    encoded = halves.encode(Level([batch], size, lambda x: to_unit(x, dtype), stride=1))
+    if sure:
+        fusion = network_of(model).fusion
+        transition = torch.tensor(_SURE_OF_TRANSITION, device=device).view(1, 3, 1, 1).expand(1, 3, *size)
+        encoded = encoded._replace(alpha=Level([transition, encoded.detail], size, fusion, halo=fusion, stride=1))
+    for window in windows_of(size, most):
+        yield window, halves.decode(encoded, window)
+
+
+def network_of(model: nn.Module) -> PPMatting:
+    """The network whose two halves are run one by one, within what `prepare` made, or within a wrapper."""
+    network = model.network if isinstance(model, PreparedMatting) else getattr(model, "module", model)
+    if not isinstance(network, PPMatting):
+        raise TypeError(
+            "model must be a PPMatting or a prepared one to run in windows or to follow a trimap or mask, "
+            f"got {type(network).__name__}"
+        )
+    if declared(network, "decode") is None:
+        raise TypeError(
+            "model must run by PPMatting's own methods, without hooks on itself, to run in windows or to follow a "
+            f"trimap or mask, got {type(network).__name__}"
+        )
+    return network
+
+
+def _runs_large_photos_in_windows(model: nn.Module) -> bool:
+    if not isinstance(model, PreparedMatting) or model.network.tile_bytes is None:
+        return False
+    return declared(model.network, "decode") is not None
+
+
+def join_arrays(
+    parts: Iterator[tuple[Window, Any]], fields: Sequence[str], size: tuple[int, int]
+) -> dict[str, np.ndarray]:
+    """Join what windows gave, as arrays (H, W) or (H, W, 3)."""
+    whole: dict[str, np.ndarray] = {}
+    for (top, left, height, width), output in parts:
+        _check_finite(output)
+        for name in fields:
+            x = _array_of(output, name)
+            if name not in whole:
+                whole[name] = np.empty((*size, *x.shape[2:]), np.float32)
+            whole[name][top : top + height, left : left + width] = x
+    return whole
+
+
+def _array_of(output: Any, name: str) -> np.ndarray:
+    x = getattr(output, "semantic_logits" if name == "semantic" else name, None)
+    if not isinstance(x, Tensor):
+        raise TypeError(f"model must return detail and semantic_logits beside alpha for return_maps, got no {name}")
+    x = x.float()
+    x = x.softmax(1)[0].permute(1, 2, 0) if name == "semantic" else x[0, 0]
+    return x.cpu().numpy()
+
+
+def prepared(model: nn.Module) -> PreparedMatting:
+    """Return a model itself where it is prepared, and else what `prepare` makes of it."""
+    return model if isinstance(model, PreparedMatting) else prepare(network_of(model))
+
+
+@contextmanager
+def in_evaluation(model: nn.Module) -> Iterator[None]:
+    """Have a model in evaluation mode; where it is not yet, other threads wait until its modules have theirs back."""
+    with _MODES:
+        training = [module for module in model.modules() if module.training]
+        if training:
+            try:
+                model.eval()
+                yield
+            finally:
+                for module in training:
+                    module.training = True
+            return
+    yield
+
+
+def _check_finite(output: object) -> None:
+    """Check an output for NaN and infinity, the fields that explain it first."""
+    for name, field in (("detail map", "detail"), ("semantic logits", "semantic_logits"), ("alpha", "alpha")):
+        x = getattr(output, field, None)
+        if isinstance(x, Tensor) and not x.isfinite().all():
+            bad = int((~x.isfinite()).sum())
+            raise RuntimeError(
+                f"the model's {name} must be finite, got {bad} of {x.numel()} values that are not: are its weights "
+                "damaged, or did activations pass the largest float16, 65504? Then take bfloat16 or float32"
+            )

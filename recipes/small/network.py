@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
-from mattekit.blocks.conv import resize_bilinear
 from mattekit.encoders import FeaturePyramid, efficientnet_lite0
 from mattekit.models import PPMatting
+from mattekit.windows import resize_bilinear
 
 
 def small_network() -> PPMatting:

@@ -27,6 +27,7 @@ __all__ = [
     "models",
     "photos",
     "testing",
+    "training",
     "trimap",
 ]
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
         models,
         photos,
         testing,
+        training,
         trimap,
     )
 

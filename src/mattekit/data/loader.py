@@ -1,6 +1,6 @@
 """From a source to batches: the same ones on any number of workers and processes, before and after a resume."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -78,6 +78,8 @@ class Loader:
         kernels: Samples that have no trimap get one by `mattekit.trimap.random_from_alpha` with these. The default is
             what PP-Matting was trained with.
         skip_errors: Leave samples out that cannot be read, and list them in the batch's ``skipped``.
+        collate: Makes the batch, as `mattekit.data.collate` does. Another one may carry more: a source may give samples
+            of a class derived from `Sample`, and it a class derived from `Batch`.
 
     Raises:
         ValueError: If a number is out of range, the batch cannot be shared out evenly, or the source is empty.
@@ -109,6 +111,7 @@ class Loader:
         world_size: int = 1,
         kernels: trimap.RandomKernels = trimap.PADDLESEG_KERNELS,
         skip_errors: bool = False,
+        collate: Callable[..., Batch] = collate,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("world_size", world_size)):
             check_number(name, value, int)
@@ -132,7 +135,7 @@ class Loader:
         self.workers = workers
         self.rank = rank
         self.world_size = world_size
-        self._maker = _BatchMaker(source, transform, seed, kernels, skip_errors)
+        self._maker = _BatchMaker(source, transform, seed, kernels, skip_errors, collate)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from ``start`` on; each iterator begins there anew."""
@@ -184,13 +187,20 @@ class _BatchMaker(Dataset[Batch]):
     """Makes the samples of a plan, in a worker or not."""
 
     def __init__(
-        self, source: Source, transform: Transform | None, seed: int, kernels: trimap.RandomKernels, skip_errors: bool
+        self,
+        source: Source,
+        transform: Transform | None,
+        seed: int,
+        kernels: trimap.RandomKernels,
+        skip_errors: bool,
+        collate: Callable[..., Batch],
     ) -> None:
         self.source = source
         self.transform = transform
         self.seed = seed
         self.kernels = kernels
         self.skip_errors = skip_errors
+        self.collate = collate
 
     def __getitem__(self, plan: _Plan) -> Batch:
         samples, skipped = [], []
@@ -201,7 +211,7 @@ class _BatchMaker(Dataset[Batch]):
                 if not self.skip_errors:
                     raise
                 skipped.append(str(error))
-        return collate(samples, position=plan.position, skipped=skipped)
+        return self.collate(samples, position=plan.position, skipped=skipped)
 
     def _sample(self, epoch: int, index: int) -> Sample:
         rng = sample_generator(self.seed, epoch, index)

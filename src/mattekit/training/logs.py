@@ -1,0 +1,137 @@
+"""What a run shows: a progress bar, a CSV, TensorBoard on request."""
+
+import csv
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mattekit.photos import write_atomically
+from mattekit.training.settings import Settings
+
+
+class Log:
+    """The log of a run, which goes on where a checkpoint was written: later lines are dropped.
+
+    Used as a context; only the main process writes.
+
+    Args:
+        folder: Gets ``log.csv`` and ``validation.csv``.
+        settings: How often a line is written, and whether for TensorBoard too.
+        iteration: Where the run goes on.
+        is_main: Whether this process writes.
+        progress: Show a bar.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, iteration: int, *, is_main: bool, progress: bool) -> None:
+        self.folder = folder
+        self.is_main = is_main
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+        self._images, self._waited, self._begun = 0, 0.0, time.perf_counter()
+        self._bar = tqdm(
+            total=settings.iterations,
+            initial=iteration,
+            desc="training",
+            unit="step",
+            disable=not (is_main and progress),
+        )
+        self._board = _tensorboard(folder, iteration) if is_main and settings.tensorboard else None
+        if is_main:
+            for name in ("log.csv", "validation.csv"):
+                _cut(folder / name, iteration)
+
+    def __enter__(self) -> "Log":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+    def add(self, values: Mapping[str, Tensor], *, images: int, waited: float) -> None:
+        """Count a step: its losses, its images, and how many seconds it waited for them."""
+        for name, value in values.items():
+            value = value.detach().double()
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.count += 1
+        self._images += images
+        self._waited += waited
+        self._bar.update()
+
+    def line(self, iteration: int, means: Mapping[str, float], others: Mapping[str, Any]) -> None:
+        """Write the means since the last line, and begin anew."""
+        seconds = max(time.perf_counter() - self._begun, 1e-9)
+        row = {
+            "iteration": iteration,
+            **means,
+            **others,
+            "images_per_second": self._images / seconds,
+            "waiting_for_data": self._waited / seconds,
+        }
+        self.sums, self.count = {}, 0
+        self._images, self._waited, self._begun = 0, 0.0, time.perf_counter()
+        if not self.is_main:
+            return
+        _append(self.folder / "log.csv", row)
+        self._scalars("training", row)
+        shown = {name: f"{value:.3f}" for name, value in means.items()}
+        shown["img/s"] = f"{row['images_per_second']:.1f}"
+        shown["waiting"] = f"{row['waiting_for_data']:.0%}"
+        self._bar.set_postfix(shown)
+
+    def validation(self, iteration: int, scores: Mapping[str, float]) -> None:
+        """Write a validation's scores; the time it took counts for no line."""
+        if self.is_main:
+            row = {"iteration": iteration, **scores}
+            _append(self.folder / "validation.csv", row)
+            self._scalars("validation", row)
+            self._bar.write(f"iteration {iteration}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+
+    def without(self, seconds: float) -> None:
+        """Leave so many seconds out of the speed, for they were spent on something else."""
+        self._begun += seconds
+
+    def _scalars(self, group: str, row: Mapping[str, Any]) -> None:
+        if self._board is not None:
+            for name, value in row.items():
+                self._board.add_scalar(f"{group}/{name}", value, row["iteration"])
+
+
+def _tensorboard(folder: Path, iteration: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError("tensorboard must be installed where the setting is on: pip install tensorboard") from error
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=iteration + 1)
+
+
+def _append(path: Path, row: Mapping[str, Any]) -> None:
+    is_new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        if is_new:
+            writer.writerow(row)
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row.values()])
+
+
+def _cut(path: Path, iteration: int) -> None:
+    """Drop the lines beyond an iteration, and one that was being written when the run was killed."""
+    if not path.exists():
+        return
+    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= iteration]
+    text = "".join([head, *kept]) if kept else ""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def reduced(accelerator: Any, log: Log) -> dict[str, float]:
+    """The means since the last line over all processes."""
+    if not log.sums:
+        return {}
+    values = torch.stack([log.sums[name].to(accelerator.device) for name in log.sums]) / log.count
+    return dict(zip(log.sums, accelerator.reduce(values, reduction="mean").tolist(), strict=True))

@@ -1,0 +1,140 @@
+"""A run that is killed at any moment, and resumed, is the run that was left alone."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from mattekit.data import PairFolder, SyntheticMattes, write_samples
+from mattekit.training import TrainingError, fingerprint, train
+from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Dropping, network, settings
+
+TIMINGS = ("images_per_second", "waiting_for_data")
+
+
+def run(folder, source=SOURCE, resume=False, transform=TRANSFORM, validation=None, step=None, **changes):
+    step = ConvolutionStep(Convolutions()) if step is None else step
+    train(step, source, settings(**changes), folder, transform=transform, validation=validation, resume=resume)
+    return step
+
+
+def log(folder):
+    with (folder / "log.csv").open() as file:
+        return [{name: value for name, value in row.items() if name not in TIMINGS} for row in csv.DictReader(file)]
+
+
+def assert_equal(first, second, path=""):
+    """Everything in a checkpoint, to the bit."""
+    if isinstance(first, torch.Tensor):
+        assert torch.equal(first, second), path
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys(), path
+        for key in first:
+            assert_equal(first[key], second[key], f"{path}.{key}")
+    elif isinstance(first, list | tuple):
+        assert len(first) == len(second), path
+        for index, pair in enumerate(zip(first, second, strict=True)):
+            assert_equal(*pair, f"{path}.{index}")
+    else:
+        assert first == second, path
+
+
+def state(folder):
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def test_killed_at_any_moment(tmp_path):
+    """Real kills, eight of them, of a run with dropout, a moving average, accumulation and validation."""
+    command = [sys.executable, "-m", "training.kill_and_resume", tmp_path, "8", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+    assert done.returncode == 0, done.stderr
+    assert len(set(done.stdout.split())) >= 3, "the kills must meet the run at several of its 30 iterations"
+    assert_equal(state(tmp_path / "alone"), state(tmp_path / "killed"))
+    assert log(tmp_path / "alone") == log(tmp_path / "killed")
+    for name in ("validation.csv", "settings.toml"):
+        assert (tmp_path / "alone" / name).read_text() == (tmp_path / "killed" / name).read_text()
+    for name in ("best.safetensors", "last.safetensors"):
+        assert_equal(load_file(tmp_path / "alone" / name), load_file(tmp_path / "killed" / name))
+    left = {path.name for path in (tmp_path / "killed").iterdir()}
+    assert not {name for name in left if name.endswith(".part")}
+
+
+class Interrupted:
+    """A source that is interrupted at its nth sample."""
+
+    def __init__(self, after):
+        self.after = after
+        self.fingerprint = "the same"
+
+    def __len__(self):
+        return len(SOURCE)
+
+    def __call__(self, index, rng):
+        self.after -= 1
+        if self.after < 0:
+            raise KeyboardInterrupt
+        return SOURCE(index, rng)
+
+
+def test_pp_matting_resumes_too(tmp_path):
+    options = {"iterations": 4, "checkpoint_every": 2, "precision": "bfloat16", "optimiser": "adamw", "clip": 1}
+    run(tmp_path / "alone", Interrupted(100), step=Dropping(network()), **options)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "broken", Interrupted(10), step=Dropping(network()), **options)
+    assert state(tmp_path / "broken")["progress"]["iteration"] == 2
+    run(tmp_path / "broken", Interrupted(100), step=Dropping(network()), resume=True, **options)
+    assert_equal(state(tmp_path / "alone"), state(tmp_path / "broken"))
+
+
+def test_another_run_is_refused_by_name(tmp_path):
+    run(tmp_path / "run", iterations=2)
+    before = state(tmp_path / "run")
+
+    def refused(what, **changes):
+        with pytest.raises(TrainingError, match=what):
+            run(tmp_path / "run", resume=True, **{"iterations": 2, **changes})
+
+    refused("batch_size is 2, was 4", batch_size=2)
+    refused("iterations is 3, was 2", iterations=3)
+    refused("learning_rate is 0.1, was 0.01", learning_rate=0.1)
+    refused("data is '.*', was '.*'$", source=SyntheticMattes(seed=4, size=40, length=10))
+    refused("transform is", transform=type(TRANSFORM)(64))
+    refused("validation data is", validation=SOURCE)
+    with pytest.raises(TrainingError, match="holds a run already"):
+        run(tmp_path / "run", iterations=2)
+    assert_equal(state(tmp_path / "run"), before)
+    run(tmp_path / "run", resume=True, iterations=2, workers=1, log_every=1)  # nothing depends on these
+
+
+def test_a_run_resumed_when_done_is_done(tmp_path):
+    scores = run_scores(tmp_path / "run")
+    assert scores.keys() == {"SAD", "MSE", "Grad", "Conn"}
+    assert run_scores(tmp_path / "run", resume=True) == scores
+
+
+def run_scores(folder, resume=False):
+    validation = SyntheticMattes(seed=4, size=40, length=2)
+    step, chosen = ConvolutionStep(Convolutions()), settings(iterations=2)
+    return train(step, SOURCE, chosen, folder, transform=TRANSFORM, validation=validation, resume=resume)
+
+
+def test_a_fingerprint_sees_files_and_ignores_their_place(tmp_path):
+    for name in ("a", "b"):
+        write_samples(SyntheticMattes(seed=1, size=32, length=2), tmp_path / name)
+    first, second = (PairFolder(tmp_path / name / "image", tmp_path / name / "alpha") for name in ("a", "b"))
+    assert fingerprint(first) == fingerprint(second)
+    changed = next((tmp_path / "b" / "image").iterdir())
+    changed.write_bytes(changed.read_bytes() + b"0")
+    assert fingerprint(first) != fingerprint(second)
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    run(tmp_path, iterations=2)
+    whole = (tmp_path / "state.pt").read_bytes()
+    (tmp_path / "state.pt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(TrainingError, match=r"state\.pt is no checkpoint that can be read"):
+        run(tmp_path, resume=True, iterations=2)

@@ -83,6 +83,27 @@ def test_damaged_trimaps_fail(folders, workers):
     assert run(path, trimaps=False).failures == {}
 
 
+@pytest.mark.parametrize("protocol", [None, "aim-500"])
+def test_a_set_without_an_unknown_pixel_is_refused(folders, protocol):
+    """Every sum would be 0."""
+    path, arrays = folders
+    for name in NAMES:
+        save(path / "trimap" / f"{name}.png", np.where(arrays[name][2] == 0, 0, 255).astype(np.uint8))
+    with pytest.raises(ValueError, match=r"must have unknown pixels, 128, got none in all 7 of .*trimap"):
+        run(path, protocol=protocol)
+    assert run(path, protocol=protocol, check_trimap=False).mean("unknown").sad == 0
+
+
+def test_the_references_rule_for_trimaps_on_request(folders):
+    path, arrays = folders
+    odd = np.where(arrays["bee"][2] == 128, 102, arrays["bee"][2]).astype(np.uint8)
+    odd[0, 0] = 128
+    save(path / "trimap" / "bee.png", odd)
+    scores = run(path, check_trimap=False)
+    assert scores.failures == {}
+    assert scores.images["bee"] == {"unknown": evaluate(*arrays["bee"][:2], odd, check_trimap=False)}
+
+
 def test_in_this_process_and_without_a_word_unless_asked(folders, capsys):
     path, _ = folders
 

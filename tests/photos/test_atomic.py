@@ -176,22 +176,6 @@ def test_none_where_the_second_cannot_take_its_place(tmp_path):
 # ---- a disk that is full
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 64 kB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, text=True)
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode:
-        pytest.skip(f"no small disk can be mounted: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def test_a_full_disk_leaves_what_was_there(small_disk):
     write_atomically(small_disk / "a", to(bytes(20_000)))
     for contents in ({"a": 60_000}, {"b": 10_000, "a": 60_000}):

@@ -5,15 +5,35 @@ its exit status. To add one, write the module and list it in `COMMANDS`.
 """
 
 import argparse
+import sys
 
 from mattekit import __version__
 from mattekit.cli import data, demo, evaluate, predict
+from mattekit.cli.signals import Stopped, stopping
+from mattekit.cli.streams import is_lost, lenient_streams
 
 COMMANDS = {"predict": predict, "evaluate": evaluate, "data": data, "demo": demo}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 1 done in part, 2 nothing done."""
+    """Run a command and return its exit status: 0 done, 1 done in part, 2 nothing done, 130 or 143 stopped by a signal.
+
+    What ends a command ends it here: a signal with one line, and standard streams that are closed, full or of another
+    encoding with none, but that results which nobody got make 1 of 0.
+    """
+    with lenient_streams() as (out, _), stopping():
+        try:
+            status = _run(argv)
+        except Stopped as stopped:
+            print(f"mattekit: {stopped}", file=sys.stderr)
+            status = stopped.status
+        if is_lost(out):
+            print(f"mattekit: standard output took not all: {out.error}", file=sys.stderr)
+            status = status or 1
+    return status
+
+
+def _run(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="mattekit", description="Image matting from the command line.")
     parser.add_argument("--version", action="version", version=f"mattekit {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")

@@ -62,7 +62,7 @@ def _check(args: argparse.Namespace) -> int:
 
 def _compose(args: argparse.Namespace) -> int:
     from mattekit.data import benchmark, write_samples
-    from mattekit.photos.atomic import check_apart, check_writable
+    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned
 
     try:
         source = benchmark(args.name, args.root, args.split, backgrounds=args.backgrounds)
@@ -71,6 +71,8 @@ def _compose(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"mattekit data compose: {error}", file=sys.stderr)
         return 2
+    for folder in args.out.iterdir() if args.out.is_dir() else ():
+        clear_abandoned(folder)
     for note in source.notes:
         print(f"note: {note}", file=sys.stderr)
     try:

@@ -31,12 +31,20 @@ def add_parser(subparsers: SubParsers) -> None:
     parser.add_argument("alpha_dir", metavar="ALPHA_DIR", type=Path, help="folder of ground-truth mattes")
     parser.add_argument("--trimaps", metavar="DIR", type=Path, help="folder of trimaps: only unknown pixels count")
     parser.add_argument(
+        "--any-trimaps",
+        action="store_true",
+        help="take trimaps as the reference does: 128 alone is unknown, and other values than the three fit, too",
+    )
+    parser.add_argument(
         "--protocol",
         metavar="NAME",
         help="count what a benchmark counts: composition-1k, distinctions-646, aim-500, p3m-500, am-2k or ppm-aim-195",
     )
     parser.add_argument(
-        "--csv", metavar="FILE", type=Path, help="write each image's scores here, and as .json beside it"
+        "--csv",
+        metavar="FILE",
+        type=Path,
+        help="write each image's scores here, and as .json beside it unless it is a device or a pipe",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the JSON here instead")
     parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one a core)")
@@ -45,10 +53,11 @@ def add_parser(subparsers: SubParsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from mattekit.evaluation import FolderError, evaluate_folders
-    from mattekit.photos.atomic import check_apart, check_writable
+    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned, is_stream
     from mattekit.photos.folders import expand_folders
 
-    json_path = args.json or (args.csv and args.csv.with_suffix(".json"))
+    beside = args.csv.with_suffix(".json") if args.csv and not is_stream(args.csv) else None
+    json_path = args.json or beside
     try:
         if args.csv and args.csv == json_path:
             raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
@@ -57,11 +66,13 @@ def run(args: argparse.Namespace) -> int:
         check_apart(outputs, expand_folders(inputs))
         for output in outputs:
             check_writable(output)
+            clear_abandoned(output.parent)
         scores = evaluate_folders(
             args.pred_dir,
             args.alpha_dir,
             args.trimaps,
             protocol=args.protocol,
+            check_trimap=not args.any_trimaps,
             workers=_cores() if args.workers is None else args.workers,
             progress=True,
         )
@@ -72,16 +83,16 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, ValueError) as error:
         print(f"mattekit evaluate: {error}", file=sys.stderr)
         return 2
+    status = status_of(len(scores.images), len(scores.failures))
+    for path, write in (args.csv, scores.write_csv), (json_path, scores.write_json):
+        try:
+            if path:
+                write(path)
+        except OSError as error:
+            print(f"mattekit evaluate: {error}", file=sys.stderr)
+            status = status or 1
     _print_scores(scores)
-    try:
-        if args.csv:
-            scores.write_csv(args.csv)
-        if json_path:
-            scores.write_json(json_path)
-    except OSError as error:
-        print(f"mattekit evaluate: {error}", file=sys.stderr)
-        return 1
-    return status_of(len(scores.images), len(scores.failures))
+    return status
 
 
 def _print_scores(scores: FolderScores) -> None:

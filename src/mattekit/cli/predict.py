@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mattekit.cli.parsers import SubParsers
+from mattekit.cli.signals import Stopped, finishing
 from mattekit.cli.status import status_of
 
 
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from mattekit.inference import predict, prepare
     from mattekit.models import pp_matting
     from mattekit.photos import read_image
-    from mattekit.photos.atomic import check_apart, check_writable
+    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned, is_disk_full
     from mattekit.photos.folders import count_others, expand_folders
     from mattekit.photos.writing import cutout_paths, write_cutout
 
@@ -69,21 +70,32 @@ def run(args: argparse.Namespace) -> int:
         if others := count_others(folder):
             print(f"left out of {folder}: {others} (sub-folders, and files that are no images)", file=sys.stderr)
     network = prepare(model.to("cuda" if torch.cuda.is_available() else "cpu"))
-    failures = 0
-    with tqdm(photos, desc="predicting", unit="photo") as bar:
+    clear_abandoned(args.out)
+    done = failures = 0
+    ended: BaseException | None = None
+    with finishing() as pending, tqdm(photos, desc="predicting", unit="photo") as bar:
         for path in bar:
+            if (ended := pending.stopped) is not None:
+                break
             try:
                 photo = read_image(path)
                 alpha = predict(network, photo, max_short_side=args.max_short_side)
                 write_cutout(args.out, path.stem, photo, alpha)
+                done += 1
             except (OSError, RuntimeError, MemoryError, cv2.error) as error:
                 failures += 1
                 bar.write(f"failed: {path}: {_reason(error)}", file=sys.stderr)
-    print(f"wrote {len(photos) - failures} of {len(photos)} mattes, with their cut-outs, to {args.out}")
-    return status_of(len(photos) - failures, failures)
+                if is_disk_full(error):
+                    ended = error
+                    break
+        ended = ended or pending.stopped
+    print(f"wrote {done} of {len(photos)} mattes, with their cut-outs, to {args.out}")
+    if ended is not None:
+        print(f"mattekit predict: {_reason(ended)}, after {done} of {len(photos)} photos", file=sys.stderr)
+    return ended.status if isinstance(ended, Stopped) else status_of(done, failures)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What went wrong with one photo, in a line, and what to try where memory did not suffice."""
     text = " ".join(str(error).split()) or type(error).__name__
     scarce = ("out of memory", "can't allocate memory", "failed to allocate")  # torch on a GPU and on the CPU; OpenCV

@@ -7,12 +7,16 @@ import io
 import json
 import math
 import os
+import signal
+import threading
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import fmean, median
 
@@ -69,7 +73,7 @@ class FolderScores:
         table = csv.writer(text, lineterminator="\n")
         table.writerow(["image", "region", *Scores._fields])
         table.writerows([name, region, *scores] for name, region, scores in self._rows())
-        write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+        write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
 
     def write_json(self, path: PathLike) -> None:
         """Write scores, means, medians, failures and notes, whole or not at all; NaN becomes null."""
@@ -107,6 +111,7 @@ def evaluate_folders(
     trimap_dir: PathLike | None = None,
     *,
     protocol: BenchmarkProtocol | str | None = None,
+    check_trimap: bool = True,
     workers: int = 1,
     progress: bool = False,
 ) -> FolderScores:
@@ -121,6 +126,8 @@ def evaluate_folders(
         trimap_dir: Folder of trimaps, if any. An image whose trimap holds other values than 0, 128 and 255 fails.
         protocol: What counts: a name in :data:`~mattekit.evaluation.PROTOCOLS`, or a protocol of your own; None means
             the unknown region where trimaps are given, else the whole image.
+        check_trimap: Refuse a trimap with other values, and a set none of whose trimaps has an unknown pixel. False is
+            the reference's rule: 128 alone is unknown, and where nothing is, sums are 0 and means NaN.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
             therefore guard what it does with ``if __name__ == "__main__"``.
         progress: Show a progress bar on stderr.
@@ -133,8 +140,8 @@ def evaluate_folders(
         FolderError: If anything is missing, left over, unreadable, ambiguous or of the wrong size: everything is named,
             and nothing has been computed.
         TypeError: If the protocol is neither a `BenchmarkProtocol` nor a name.
-        ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, or if there are less than
-            one worker.
+        ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, if nothing is unknown in
+            any of them, or if there are less than one worker.
 
     Source:
         The loop that the evaluation scripts of the field write out.
@@ -156,18 +163,29 @@ def evaluate_folders(
     protocol = _protocol(protocol, trimaps=trimap_dir is not None)
     protocol.regions_with(trimap=trimap_dir is not None)
     items, notes = match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
-    outcomes = _run(items, protocol, min(workers, len(items)))
+    outcomes = _run(items, _Scoring(protocol, check_trimap), min(workers, len(items)))
     if progress:
         from tqdm import tqdm
 
         outcomes = tqdm(outcomes, total=len(items), unit="image")
     by_name = dict(outcomes)
     found = {item.name: by_name[item.name] for item in items}
-    return FolderScores(
+    scores = FolderScores(
         images={name: outcome.scores for name, outcome in found.items() if outcome.scores is not None},
         failures={name: outcome.failure for name, outcome in found.items() if outcome.scores is None},
         notes=tuple(notes),
     )
+    if check_trimap and "unknown" in scores.regions:
+        _check_unknown(scores, trimap_dir)
+    return scores
+
+
+def _check_unknown(scores: FolderScores, trimap_dir: PathLike | None) -> None:
+    if all(math.isnan(found["unknown"].mse) for found in scores.images.values()):
+        raise ValueError(
+            f"at least one trimap must have unknown pixels, 128, got none in all {len(scores.images)} of "
+            f"{trimap_dir}; with check_trimap=False that passes, as in the reference"
+        )
 
 
 def _protocol(protocol: BenchmarkProtocol | str | None, *, trimaps: bool) -> BenchmarkProtocol:
@@ -187,55 +205,86 @@ def _plain(scores: Scores) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else value for name, value in scores._asdict().items()}
 
 
-def _score(item: Item, protocol: BenchmarkProtocol) -> _Outcome:
-    try:
-        trimap = None if item.trimap is None else read_matte(item.trimap)
-        return _Outcome(protocol.evaluate(read_matte(item.pred), read_matte(item.alpha), trimap))
-    except Exception as error:
-        return _Outcome(failure=f"{type(error).__name__}: {error}")
+@dataclass(frozen=True)
+class _Scoring:
+    """How an image is scored."""
+
+    protocol: BenchmarkProtocol
+    check_trimap: bool
+
+    def __call__(self, item: Item) -> _Outcome:
+        try:
+            trimap = None if item.trimap is None else read_matte(item.trimap)
+            mattes = read_matte(item.pred), read_matte(item.alpha)
+            return _Outcome(self.protocol.evaluate(*mattes, trimap, check_trimap=self.check_trimap))
+        except Exception as error:
+            return _Outcome(failure=f"{type(error).__name__}: {error}")
 
 
-def _run(items: list[Item], protocol: BenchmarkProtocol, workers: int) -> Iterator[tuple[str, _Outcome]]:
+def _run(items: list[Item], score: _Scoring, workers: int) -> Iterator[tuple[str, _Outcome]]:
     """Score all items, in any order; a worker's death costs the image that it worked on and no other."""
     if workers == 1:
         for item in items:
-            yield item.name, _score(item, protocol)
+            yield item.name, score(item)
         return
     waiting = deque(items)
     while waiting:
-        suspects = yield from _run_pool(waiting, protocol, workers)
+        suspects = yield from _run_pool(waiting, score, workers)
         for item in suspects:  # alone, the one that kills its worker shows itself
-            if (yield from _run_pool(deque([item]), protocol, 1)):
+            if (yield from _run_pool(deque([item]), score, 1)):
                 yield item.name, _Outcome(failure="the process that evaluated it died")
 
 
-def _run_pool(
-    waiting: deque[Item], protocol: BenchmarkProtocol, workers: int
-) -> Generator[tuple[str, _Outcome], None, list[Item]]:
+def _run_pool(waiting: deque[Item], score: _Scoring, workers: int) -> Generator[tuple[str, _Outcome], None, list[Item]]:
     """Score the items waiting until there are none left or a worker dies; return what was then being worked on."""
-    # a fresh interpreter each: forked ones would inherit locks of threads that they do not have
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_use_one_thread) as pool:
+    context = get_context("spawn")  # a fresh interpreter each: forked ones would inherit locks of threads not theirs
+    life, ours = context.Pipe(duplex=False)
+    with life, ours, ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(life,)) as pool:
         running: dict[Future[_Outcome], Item] = {}
         suspects: list[Item] = []
-        while not suspects and (waiting or running):
-            while waiting and len(running) < 2 * workers:
-                item = waiting.popleft()
-                try:
-                    running[pool.submit(_score, item, protocol)] = item
-                except BrokenProcessPool:  # noticed before the results of those running say so
-                    suspects.append(item)
-                    break
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                item = running.pop(future)
-                try:
-                    yield item.name, future.result()
-                except BrokenProcessPool:
-                    suspects.append(item)
+        try:
+            while not suspects and (waiting or running):
+                while waiting and len(running) < 2 * workers:
+                    item = waiting.popleft()
+                    try:
+                        with _without_interrupts():
+                            running[pool.submit(score, item)] = item
+                    except BrokenProcessPool:  # noticed before the results of those running say so
+                        suspects.append(item)
+                        break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    item = running.pop(future)
+                    try:
+                        yield item.name, future.result()
+                    except BrokenProcessPool:
+                        suspects.append(item)
+        except BaseException:
+            ours.close()  # ends the workers, instead of waiting until they have done what is in work
+            raise
         return suspects + list(running.values())
 
 
-def _use_one_thread() -> None:
-    """The processes fill the cores; threads of theirs would only get into each other's way."""
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Have processes that are started here never see SIGINT, which a terminal sends to all: their parent ends them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(life: Connection) -> None:
+    """Use one thread, as the processes fill the cores, and end when the other end of a pipe closes, as by a kill."""
     import cv2
 
     cv2.setNumThreads(1)
+
+    def watch() -> None:
+        life.poll(None)  # nothing is ever sent
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -46,7 +46,9 @@ class BenchmarkProtocol:
             check_choice("each of regions", region, REGIONS)
         check_choice("empty", self.empty, EMPTY)
 
-    def evaluate(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> dict[Region, Scores]:
+    def evaluate(
+        self, pred: Matte, alpha: Matte, trimap: Matte | None = None, *, check_trimap: bool = True
+    ) -> dict[Region, Scores]:
         """The five metrics in each region of the protocol.
 
         Args:
@@ -54,6 +56,8 @@ class BenchmarkProtocol:
                 0..255. It must have the size at which the protocol compares.
             alpha: Ground-truth alpha, like `pred`; the dtype may differ.
             trimap: uint8, of the same shape: 0 background, 128 unknown, 255 foreground.
+            check_trimap: Refuse a trimap with other values; False is the reference's rule, to which 128 alone is
+                unknown.
 
         Returns:
             Scores by region, in the protocol's order. Without a trimap, the regions that need one are left out.
@@ -78,6 +82,7 @@ class BenchmarkProtocol:
                 trimap,
                 region=region,
                 apply_trimap=self.apply_trimap,
+                check_trimap=check_trimap,
                 eight_bit=self.eight_bit,
                 empty=self.empty,
             )

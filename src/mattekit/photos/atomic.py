@@ -18,6 +18,7 @@ if sys.platform != "win32":
 Write = Callable[[BinaryIO], object]
 
 _PART = ".mattekit.part"
+_FULL = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def write_atomically(path: str | os.PathLike[str], write: Write) -> None:
@@ -91,11 +92,16 @@ def clear_abandoned(folder: str | os.PathLike[str]) -> int:
     return cleared
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether nothing more can be written, whatever it is."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
 def check_writable(path: Path) -> None:
     """Raise OSError if it shows already that no file can be written at ``path``; make nothing."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if path.exists() and not path.is_file():  # a device or a pipe is written in place
+    if is_stream(path):
         place, mode = path, os.W_OK
     else:
         target = Path(os.path.realpath(path))
@@ -104,6 +110,11 @@ def check_writable(path: Path) -> None:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
     if not os.access(place, mode):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+
+def is_stream(path: Path) -> bool:
+    """Whether it is written in place: a device or a pipe, perhaps by way of a link."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:

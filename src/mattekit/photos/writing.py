@@ -2,13 +2,15 @@
 
 import io
 import os
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from mattekit.photos.atomic import write_atomically
+from mattekit.photos.atomic import write_atomically, write_together
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
@@ -28,26 +30,38 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
         >>> path = Path(tempfile.mkdtemp()) / "grey.png"
         >>> write_image(path, np.full((4, 6), 40000, np.uint16))
     """
-    suffix = Path(path).suffix.lower()
-    if pixels.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"pixels must be uint8 or uint16, got {pixels.dtype}")
-    if suffix not in Image.registered_extensions():
-        raise ValueError(f"the suffix must be that of an image format, got {os.fspath(path)!r}")
-    data = _encode_deep(suffix, pixels) if pixels.dtype == np.uint16 else _encode(suffix, pixels)
+    data = encode(path, pixels)
     write_atomically(path, lambda file: file.write(data))
 
 
 def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, alpha: np.ndarray) -> None:
-    """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, the photo with it."""
+    """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, the photo with it.
+
+    Both or neither.
+    """
     matte = np.rint(alpha * 255).astype(np.uint8)
-    matte_path, cutout_path = cutout_paths(folder, name)
-    write_image(matte_path, matte)
-    write_image(cutout_path, np.dstack([photo, matte]))
+    paths = cutout_paths(folder, name)
+    encoded = [encode(path, pixels) for path, pixels in zip(paths, (matte, np.dstack([photo, matte])), strict=True)]
+    write_together({path: partial(_write, data) for path, data in zip(paths, encoded, strict=True)})
 
 
 def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
     """The two files that `write_cutout` writes."""
     return Path(folder) / f"{name}_alpha.png", Path(folder) / f"{name}_cutout.png"
+
+
+def encode(path: str | os.PathLike[str], pixels: np.ndarray) -> bytes:
+    """What `write_image` writes; it says the errors."""
+    suffix = Path(path).suffix.lower()
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise TypeError(f"pixels must be uint8 or uint16, got {pixels.dtype}")
+    if suffix not in Image.registered_extensions():
+        raise ValueError(f"the suffix must be that of an image format, got {os.fspath(path)!r}")
+    return _encode_deep(suffix, pixels) if pixels.dtype == np.uint16 else _encode(suffix, pixels)
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def _encode(suffix: str, pixels: np.ndarray) -> bytes:

@@ -1,0 +1,36 @@
+"""The small weights at 512² against U²-Net-P at its 320² in onnxruntime: from the networks' input to their matte.
+
+U²-Net-P's file is no part of the repository: ``U2NETP=u2netp.onnx pytest benchmarks/test_small.py`` names it.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from mattekit.inference import prepare
+from mattekit.models import pp_matting
+
+TEACHER = Path(os.environ.get("U2NETP", "u2netp.onnx"))
+
+
+@pytest.mark.parametrize("device", ["cpu"])
+def test_small_weights(device, compare):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    if not TEACHER.exists():
+        pytest.skip(f"there is no {TEACHER}: name U²-Net-P's file by U2NETP")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(TEACHER), options, providers=["CPUExecutionProvider"])
+    name, pixels = session.get_inputs()[0].name, torch.rand(1, 3, 320, 320).numpy()
+    network, image = prepare(pp_matting(weights="small")), torch.rand(1, 3, 512, 512)
+
+    def predict():
+        with torch.inference_mode():
+            return network(image)
+
+    compare(
+        "a matte by small networks",
+        {"U²-Net-P at 320², onnxruntime": lambda: session.run(None, {name: pixels}), "small at 512²": predict},
+    )

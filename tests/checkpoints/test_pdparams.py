@@ -3,6 +3,7 @@ import contextlib
 import os
 import pickle
 import pickletools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -98,7 +99,10 @@ def test_refuses_every_other_name(tmp_path, content, name, protocol):
 
 
 def test_refuses_arrays_of_objects(tmp_path):
-    with pytest.raises(RuntimeError, match=r"file.pdparams cannot be read as .pdparams: an array has dtype 'O8'"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"file.pdparams cannot be read as .pdparams: an array has dtype 'O8', no number that torch has",
+    ):
         read_pdparams(written(tmp_path, {"a": np.array([None, {}])}))
 
 
@@ -153,6 +157,125 @@ def test_every_damaged_byte_is_an_error_or_data(tmp_path):
 def test_foreign_files(tmp_path, content, message):
     with pytest.raises(RuntimeError, match=message):
         read_pdparams(written(tmp_path, content))
+
+
+def pickled(*instructions):
+    return b"\x80\x02" + b"".join(instructions)
+
+
+ARRAY = pickle.dumps(np.arange(4.0), 2)[2:-1]  # leaves one array on the stack
+
+
+def nested(kind):
+    """60 times one in the other, twice each: 2^60 entries when written out."""
+    value = kind(())
+    for _ in range(60):
+        value = kind({"x": value, "y": value}.items() if kind is dict else (value, value))
+    return pickle.dumps({"a": value, "b": np.zeros(3)}, 4)
+
+
+def holding_itself():
+    value = []
+    value.append(value)
+    return pickle.dumps({"a": value, "b": np.zeros(3)}, 4)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (nested(list), "is nested too deeply"),
+        (nested(dict), "is nested too deeply"),
+        (nested(tuple), "is nested too deeply"),
+        (holding_itself(), "it is nested too deeply, or holds itself"),
+        (pickled(b"}X\x01\x00\x00\x00a", b"]" * 10_000, b"a" * 9_999, b"s."), "is nested too deeply"),
+        # a tuple of tuples as a key: its hash alone takes 2^60 steps
+        (pickled(b"}", b")", b"q\x07h\x07\x86" * 60, b"Ns."), "a key must be a text, got tuple"),
+        (pickled(b"}K\x05", ARRAY, b"s."), "a key must be a text, got 5"),
+        (pickled(b"}N", ARRAY, b"s."), "a key must be a text, got NoneType"),
+        (pickled(b"N" * 30_000), "it has more instructions than any .pdparams file"),
+        (pickled(b"}(X\x01\x00\x00\x00au."), "cannot be read"),
+        (pickled(b"X\xff\xff\xff\xffabc"), "is truncated"),
+        (pickled(b"c" + b"a" * 1000), "it has a name without end"),
+        (pickled(b"c" + b"\x1b[31m" * 20 + b"\nname\n."), r"it names \\x1b\[31m"),
+        (pickled(b"h\x07."), "it refers to a value that is not there"),
+        (pickled(b"a."), "it takes a value where there is none"),
+        (pickled(b"t."), "it ends a series that never began"),
+        (pickled(b"NNR."), "it calls what cannot be called"),
+        (pickled(b"N)b."), "it changes a value that is of another sort"),
+        (pickled(b"}\x81."), r"it has the instruction b'\\x81', which no .pdparams file holds; refused"),
+    ],
+)
+def test_what_would_take_for_ever_or_all_memory_is_refused(tmp_path, monkeypatch, data, message):
+    monkeypatch.setattr("mattekit.checkpoints.pickles._MOST_INSTRUCTIONS", 25_000)  # so that the test is quick
+    with pytest.raises(RuntimeError, match=f"file.pdparams .*{message}") as error:
+        read_pdparams(written(tmp_path, data))
+    assert len(str(error.value)) < 500
+    assert str(error.value).isprintable()
+
+
+def test_the_number_of_a_memory_costs_nothing(tmp_path):
+    """Python's own machine makes room for all numbers below: 11 bytes, 4.2 GB."""
+    data = pickled(b"}r\x00\x00\x00\x10X\x01\x00\x00\x00a", ARRAY, b"s.")
+    tracemalloc.start()
+    try:
+        assert read_pdparams(written(tmp_path, data))["a"].tolist() == [0, 1, 2, 3]
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_referred_to_often_is_read_once(tmp_path):
+    array = np.arange(6.0)
+    content = read_pdparams(written(tmp_path, {**{f"{i}": array for i in range(1000)}, "nested": {"list": [array]}}))
+    assert len({id(content[f"{i}"]) for i in range(1000)} | {id(content["nested"]["list"][0])}) == 1
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_bytes_that_arrays_share_are_not_multiplied(tmp_path, protocol):
+    """Each array its own, all of the same bytes: one such file of 1 MB would fill 1,000."""
+    data = pickle.dumps({f"{i}": np.zeros(1000) for i in range(2)}, protocol)
+    assert len(read_pdparams(written(tmp_path, data))) == 2
+    zeros = b"\x00" * 8000
+
+    class Shared:
+        def __reduce__(self):
+            function, arguments, state = np.zeros(1000).__reduce__()
+            return function, arguments, (*state[:4], zeros)
+
+    data = pickle.dumps({f"{i}": Shared() for i in range(200)}, protocol)
+    with pytest.raises(RuntimeError, match="its arrays are larger than the file"):
+        read_pdparams(written(tmp_path, data))
+
+
+class Shaped:
+    """An array with another state than its own."""
+
+    def __init__(self, shape=(2,), dtype=None, data=bytes(8)):
+        self.state = (1, shape, dtype or np.dtype("f4"), False, data)
+
+    def __reduce__(self):
+        return *np.zeros(1).__reduce__()[:2], self.state
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (Shaped((1 << 40, 1 << 40)), "an array of shape .* has not as many bytes as it needs"),
+        (Shaped((0, 1 << 400)), "an array of shape .* has not as many bytes"),
+        (Shaped((-1,)), r"an array has the shape \(-1,\)"),
+        (Shaped((True, 2)), r"an array has the shape \(True, 2\)"),
+        (Shaped((1,) * 33), "an array has the shape"),
+        (Shaped([2]), r"an array has the shape \[2\]"),
+        (Shaped(data="text"), "has not as many bytes as it needs"),
+        (Shaped(dtype="f4"), "an array has dtype 'f4', no number that torch has"),
+        (np.zeros(2, np.longdouble), "an array has dtype 'f16', no number that torch has"),
+        (np.zeros(2, "U5"), "an array has dtype 'U5', no number that torch has"),
+        (np.zeros(2, "M8[s]"), "an array has dtype 'M8', no number that torch has"),
+    ],
+)
+def test_arrays_that_are_none(tmp_path, array, message):
+    with pytest.raises(RuntimeError, match=message):
+        read_pdparams(written(tmp_path, {"a": array}))
 
 
 def test_missing_file(tmp_path):

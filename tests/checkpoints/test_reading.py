@@ -1,6 +1,9 @@
+import gzip
 import io
 import pickle
 import tarfile
+import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -90,6 +93,117 @@ def test_archives_of_several_files(tmp_path):
     archive(tmp_path / "weights", "a.pdparams", "b.pdparams")
     with pytest.raises(RuntimeError, match=r"weights must hold one .pdparams file, got 2"):
         read_checkpoint(tmp_path / "weights")
+
+
+def gzipped(path, blocks, block):
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(blocks):
+            file.write(block)
+
+
+def member(name, size):
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def sparse(path):
+    """A member of 16 GB without any data, in GNU's form for files with holes."""
+    info = tarfile.TarInfo("a.pdparams")
+    info.type, info.size = tarfile.GNUTYPE_SPARSE, 0
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:398] = header[398:410] = b"00000000000\0"  # a piece of length 0
+    header[483:495] = tarfile.itn(16 << 30, 12, tarfile.GNU_FORMAT)
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path.write_bytes(bytes(header) + bytes(10_000))
+
+
+def compressed_zip(path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("archive/data.pkl", bytes(1 << 20))
+
+
+BOMBS = {
+    "a sparse member": (sparse, "it claims to hold 17179869184 bytes that are not in it"),
+    "a member longer than the file": (
+        lambda path: path.write_bytes(member("a.pdparams", 8 << 30) + bytes(1024)),
+        "it claims to hold 8589934592 bytes that are not in it",
+    ),
+    "zeros in the member": (
+        lambda path: gzipped(path, 40, member("x", 1 << 40) + bytes(1 << 20)),
+        "it inflates to more than [0-9]+ bytes",
+    ),
+    "many members": (lambda path: gzipped(path, 2000, member("x", 0)), "it has more than 1000 members"),
+    "damaged xz": (lambda path: path.write_bytes(b"\xfd7zXZ\x00" + bytes(100)), "is no checkpoint"),
+    "damaged gzip": (lambda path: path.write_bytes(b"\x1f\x8b\x08" + bytes(100)), "cannot be read as an archive"),
+    "a zip that inflates": (compressed_zip, "cannot be read as .pth: it claims to hold 1048576 bytes, and has"),
+    "a damaged zip": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(100)), "cannot be read as .pth"),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_what_inflates_is_refused(tmp_path, monkeypatch, name):
+    """The bound is smaller here than in earnest, so that the test is quick."""
+    monkeypatch.setattr("mattekit.checkpoints.reading._ROOM", 1 << 20)
+    write, message = BOMBS[name]
+    write(tmp_path / "weights")
+    tracemalloc.start()
+    try:
+        with pytest.raises(RuntimeError, match=f"weights .*{message}"):
+            read_checkpoint(tmp_path / "weights")
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_numbers_of_the_other_order(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(pickle.dumps({name: array.astype(">f4") for name, array in ARRAYS.items()}, 4))
+    torch.testing.assert_close(read_checkpoint(path).tensors, WEIGHTS)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "u4", "u8", "f2", "c8", "c16", "b1"])
+def test_every_number_becomes_a_tensor(tmp_path, dtype):
+    path = tmp_path / "weights"
+    path.write_bytes(pickle.dumps({"a": np.ones(3, dtype), "b": np.ones(())[()] * np.ones(1)}, 4))
+    assert read_checkpoint(path).tensors["a"].numpy().dtype == dtype
+
+
+def test_one_dict_under_many_names(tmp_path):
+    path = tmp_path / "weights"
+    path.write_bytes(pickle.dumps(dict.fromkeys(map(str, range(2000)), ARRAYS), 4))
+    with pytest.raises(RuntimeError, match=r"got 2000: '0', '1', .*, '19', and 1980 more; choose one with key"):
+        read_checkpoint(path)
+    assert read_checkpoint(path, key="1999").tensors.keys() == ARRAYS.keys()
+
+
+@pytest.mark.parametrize(
+    "content", [{1: torch.zeros(2)}, {(1, 2): WEIGHTS, "a": 3}, {"a": {3: torch.zeros(2)}}, [WEIGHTS]]
+)
+def test_names_that_are_no_texts(tmp_path, content):
+    torch.save(content, tmp_path / "weights")
+    if (1, 2) in content:
+        assert read_checkpoint(tmp_path / "weights").tensors.keys() == WEIGHTS.keys()
+        return
+    with pytest.raises(RuntimeError, match="weights must hold one state dict"):
+        read_checkpoint(tmp_path / "weights")
+
+
+def test_a_key_that_is_not_there_names_those_that_are(tmp_path):
+    torch.save({"model": WEIGHTS, "ema": {"layer.bias": torch.ones(2)}}, tmp_path / "both.pth")
+    assert read_checkpoint(tmp_path / "both.pth", key="ema").tensors["layer.bias"].tolist() == [1, 1]
+    with pytest.raises(RuntimeError, match=r"both.pth holds no state dict 'EMA'; it holds 'model', 'ema'"):
+        read_checkpoint(tmp_path / "both.pth", key="EMA")
+
+
+def test_messages_are_bounded_and_show_no_escape_codes(tmp_path):
+    names = {f"\x1b[31m{i}" + "x" * 10_000: WEIGHTS for i in range(50)}
+    torch.save(names, tmp_path / "many.pth")
+    with pytest.raises(RuntimeError) as error:
+        read_checkpoint(tmp_path / "many.pth")
+    assert len(str(error.value)) < 20 * 210 + 500
+    assert str(error.value).isprintable()
 
 
 class Evil:

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from mattekit import __version__
 from mattekit.checkpoints.description import contradictions, declared, describe, unwrap
 from mattekit.checkpoints.names import NamedTensors, without_wrappers
-from mattekit.checkpoints.published import download, published
 from mattekit.checkpoints.reading import Checkpoint, read_checkpoint
 from mattekit.checkpoints.wording import lines, plain, shown
+from mattekit.checkpoints.zoo import names_of_weights, read_named
 from mattekit.photos import write_atomically
 
 
@@ -62,7 +62,8 @@ def load(
     Args:
         model: What to load into: a whole `mattekit.models.PPMatting`, or an encoder alone, also within torch.compile,
             DataParallel or DistributedDataParallel.
-        path_or_name: A file, or a name in `published`, which is downloaded on first use.
+        path_or_name: A file, or the name of weights: of those that mattekit comes with, or of those in `published`,
+            which are downloaded on first use.
         strict: Refuse a file that does not fit in full. If False, what fits is loaded and the rest is reported.
         key: Which of several state dicts in a file, such as ``"ema"``.
 
@@ -93,16 +94,17 @@ def load(
 
 
 def open_checkpoint(path_or_name: str | os.PathLike[str], *, key: str | None = None) -> Checkpoint:
-    """Read a file, or published weights by name, downloaded if need be."""
+    """Read a file, or weights by name, downloaded if need be."""
     if not isinstance(path_or_name, str | os.PathLike):
         raise TypeError(
-            f"weights must be a file or a name in mattekit.checkpoints.published, got {type(path_or_name).__name__}; a "
-            "state dict goes into model.load_state_dict"
+            f"weights must be a file or one of the names {', '.join(names_of_weights())}, got "
+            f"{type(path_or_name).__name__}; a state dict goes into model.load_state_dict"
         )
-    record = published.get(str(path_or_name))
-    if record is None and not Path(path_or_name).exists():
-        raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(published)}")
-    return read_checkpoint(path_or_name if record is None else download(record), key=key)
+    if isinstance(path_or_name, str) and path_or_name in names_of_weights():
+        return read_named(path_or_name, key=key)
+    if not Path(path_or_name).exists():
+        raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(names_of_weights())}")
+    return read_checkpoint(path_or_name, key=key)
 
 
 def load_checkpoint(model: nn.Module, checkpoint: Checkpoint, *, strict: bool = True) -> LoadReport:

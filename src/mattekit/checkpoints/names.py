@@ -1,7 +1,7 @@
 """Whose names a state dict uses, and what mattekit calls the same tensors."""
 
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,11 +47,13 @@ def to_mattekit(tensors: Mapping[str, Tensor], own: Set[str] | None = None) -> N
 
     Args:
         tensors: The state dict.
-        own: The names that the model has. Where the state dict has them all, they stay as they are.
+        own: The names that the model has. Where the state dict has them all, within wrappers or not, they stay.
     """
-    unchanged = own is not None and own <= tensors.keys()
-    if not unchanged:
-        tensors = _unwrap(tensors)
+    unchanged = False
+    for candidate in _unwrapped(tensors):
+        tensors = candidate
+        if unchanged := own is not None and own <= tensors.keys():
+            break
     kind = next((kind for kind in KINDS if any(name.startswith(kind.signs) for name in tensors)), MATTEKIT)
     head = {name for name in tensors if name.startswith(kind.head) and not (unchanged and name in (own or ()))}
     rename = str if unchanged else kind.rename
@@ -59,12 +61,13 @@ def to_mattekit(tensors: Mapping[str, Tensor], own: Set[str] | None = None) -> N
     return NamedTensors(kind, kept, tuple(sorted(head)))
 
 
-def _unwrap(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop what torch.compile, DataParallel and a Lightning module with the network as ``model`` put before names."""
-    names = {name: without_wrappers(name).removeprefix("module.") for name in tensors}
-    if all(name.startswith("model.") for name in names.values()):
-        names = {name: short.removeprefix("model.") for name, short in names.items()}
-    return {names[name]: tensor for name, tensor in tensors.items()}
+def _unwrapped(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
+    """The tensors as named; without what torch.compile and DataParallel put before names; without Lightning's too."""
+    yield tensors
+    tensors = {without_wrappers(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    yield tensors
+    if all(name.startswith("model.") for name in tensors):  # a Lightning module with the network as ``model``
+        yield {name.removeprefix("model."): tensor for name, tensor in tensors.items()}
 
 
 def without_wrappers(name: str) -> str:
@@ -172,6 +175,26 @@ _DETAIL: _Rules = [
 ]
 
 
+def _from_lite(name: str) -> str:
+    return _apply(_LITE, name) or name
+
+
+_LITE_LAYERS = {
+    "_expand_conv": "expand",
+    "_bn0": "expand_bn",
+    "_depthwise_conv": "depthwise",
+    "_bn1": "depthwise_bn",
+    "_project_conv": "project",
+    "_bn2": "project_bn",
+}
+
+_LITE: _Rules = [
+    (r"_conv_stem(?=\.)", lambda m: "stem.0"),
+    (r"_bn0(?=\.)", lambda m: "stem.1"),
+    (rf"_blocks\.(\d+)\.({'|'.join(_LITE_LAYERS)})(?=\.)", lambda m: f"blocks.{m[1]}.layers.{_LITE_LAYERS[m[2]]}"),
+]
+
+
 def _hrnet(padding: str, upsampling: str) -> dict[str, Any]:
     return {"class": "HRNet", "arguments": {"padding": padding, "upsampling": upsampling}}
 
@@ -201,6 +224,13 @@ KINDS = (
         rename=_from_paddle_hrnet,
         head=_PADDLE_HEAD,
         description=_hrnet("same", "bilinear"),
+    ),
+    Kind(
+        "EfficientNet-Lite",  # of the package efficientnet_lite_pytorch
+        signs=("_conv_stem.",),
+        rename=_from_lite,
+        head=("_conv_head.", "_bn1.", "_fc."),
+        description={"class": "EfficientNetLite"},
     ),
     # timm's have the same names, padding and upsampling
     Kind("HRNet", signs=("stage2.",), head=_TORCH_HEAD, description=_hrnet("symmetric", "nearest")),

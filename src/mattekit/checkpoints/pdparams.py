@@ -1,25 +1,30 @@
 """Paddle's .pdparams files, read without Paddle and without trust."""
 
-import io
+import math
 import os
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mattekit.checkpoints.pickles import Array, Dtype, Machine
+from mattekit.checkpoints.wording import plain, shown
+
 # what Paddle keeps beside the tensors of a state dict: structured name -> parameter name
 _BOOKKEEPING = "StructuredToParameterName@@"
+_NUMBERS = frozenset(("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"))
+_MOST_DEPTH = 16
 
 
 def read_pdparams(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a .pdparams file into NumPy arrays.
 
-    The file is a pickle. Of what a pickle can name, only what Paddle writes is admitted: NumPy arrays and dtypes of
-    numbers (under the names of NumPy 1 and 2), byte strings encoded for protocol 2, and tuples. Each is a stand-in
-    that holds data and runs nothing; any other name is refused before it is looked up.
+    The file is a pickle. Of what a pickle can do and name, only what Paddle writes is admitted: plain values, NumPy
+    arrays and dtypes of numbers (under the names of NumPy 1 and 2), byte strings encoded for protocol 2, and tuples.
+    Nothing is looked up or called, and nothing takes more memory than a few times the file: what the file refers to
+    several times is read once.
 
     Args:
         path: The file.
@@ -49,117 +54,77 @@ def read_pdparams(path: str | os.PathLike[str]) -> dict[str, Any]:
     return parse_pdparams(Path(path).read_bytes(), str(path))
 
 
-def parse_pdparams(data: bytes, name: str) -> dict[str, Any]:
-    """Parse the bytes of a .pdparams file; ``name`` stands in the errors."""
+def parse_pdparams(data: bytes, name: str, made: Callable[[np.ndarray], Any] = lambda array: array) -> dict[str, Any]:
+    """Parse the bytes of a .pdparams file. ``name`` stands in the errors; ``made`` turns arrays into what is kept."""
     if not data:
         raise RuntimeError(f"{name} is empty")
     if data[0] != 0x80 or len(data) < 2 or data[1] not in (2, 3, 4):
         raise RuntimeError(f"{name} is no .pdparams file: it does not begin as a pickle of protocol 2 to 4")
     try:
-        content = _Unpickler(io.BytesIO(data)).load()
+        content = Machine(data).run()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError(f"it holds a {type(content).__name__}, not a dict")
-        content = _to_numpy(content)
+        conversion = _Conversion(len(data), made)
+        content = conversion.of(content)
     except EOFError as error:
-        raise RuntimeError(f"{name} is truncated: {error}") from error
+        raise RuntimeError(f"{name} is truncated") from error
     except Exception as error:  # a damaged pickle can raise nearly anything
-        reason = "is truncated" if "truncated" in str(error) else "cannot be read as .pdparams"
-        raise RuntimeError(f"{name} {reason}: {error}") from error
-    if not _has_array(content):
+        raise RuntimeError(f"{name} cannot be read as .pdparams: {plain(error)}") from error
+    if not conversion.arrays:
         raise RuntimeError(f"{name} holds no arrays")
     return content
 
 
-@dataclass
-class _Dtype:
-    """Stand-in for numpy.dtype: collects what is needed and calls nothing."""
+class _Conversion:
+    """From stand-ins to arrays. What is met again is not made again, so that the work is that of the file's length."""
 
-    code: str
-    order: str = "<"
+    def __init__(self, room: int, made: Callable[[np.ndarray], Any]) -> None:
+        self.arrays = 0
+        self._room, self._made = room, made
+        self._known: dict[int, Any] = {}  # by identity: a pickle can refer to one thing in many places
 
-    def __setstate__(self, state: tuple) -> None:
-        self.order = state[1]
-
-    def to_numpy(self) -> np.dtype:
-        dtype = np.dtype(self.code)
-        if dtype.kind not in "biufc":
-            raise pickle.UnpicklingError(f"an array has dtype {self.code!r}, which is no number")
-        return dtype.newbyteorder(">") if self.order == ">" else dtype
-
-
-class _Array:
-    """Stand-in for numpy.ndarray: collects shape, dtype and bytes, and calls nothing."""
-
-    state: tuple | None = None
-
-    def __setstate__(self, state: tuple) -> None:
-        self.state = state
-
-    def to_numpy(self) -> np.ndarray:
-        if self.state is None:
-            raise pickle.UnpicklingError("an array has no content")
-        _, shape, dtype, fortran, data = self.state
-        flat = np.frombuffer(data, dtype.to_numpy())
-        return flat.reshape(shape, order="F" if fortran else "C").copy()
-
-
-def _reconstruct(*_: object) -> _Array:
-    return _Array()
-
-
-def _dtype(code: str, *_: object) -> _Dtype:
-    return _Dtype(str(code))
-
-
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes must be encoded as latin1, got {encoding!r}")
-    return text.encode("latin1")
-
-
-def _tuple(items: tuple = ()) -> tuple:
-    return tuple(items)
-
-
-def _ndarray(*_: object) -> None:
-    raise pickle.UnpicklingError("numpy.ndarray is called, which Paddle's files never do")
-
-
-_ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): _ndarray,
-    ("numpy", "dtype"): _dtype,
-    ("_codecs", "encode"): _encode,
-    ("builtins", "tuple"): _tuple,
-    ("__builtin__", "tuple"): _tuple,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) not in _ADMITTED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which no .pdparams file holds; refused")
-        return _ADMITTED[module, name]
-
-
-def _to_numpy(value: Any) -> Any:
-    """Turn stand-ins into arrays, and (parameter name, array) into the array."""
-    match value:
-        case _Array():
-            return value.to_numpy()
-        case dict():
-            return {key: _to_numpy(item) for key, item in value.items() if key != _BOOKKEEPING}
-        case (str(), _Array() as array):
-            return array.to_numpy()
-        case list() | tuple():
-            return type(value)(_to_numpy(item) for item in value)
-        case None | bool() | int() | float() | str() | bytes():
+    def of(self, value: Any, depth: int = 0) -> Any:
+        if isinstance(value, memoryview):
+            return bytes(value)
+        if value is None or isinstance(value, bool | int | float | str | bytes):
             return value
-    raise pickle.UnpicklingError(f"it holds a bare {type(value).__name__}")
+        if id(value) not in self._known:
+            if depth > _MOST_DEPTH:
+                raise pickle.UnpicklingError("it is nested too deeply, or holds itself")
+            self._known[id(value)] = self._convert(value, depth + 1)
+        return self._known[id(value)]
+
+    def _convert(self, value: Any, depth: int) -> Any:
+        match value:
+            case Array():
+                return self._array(value)
+            case dict():
+                return {key: self.of(item, depth) for key, item in value.items() if key != _BOOKKEEPING}
+            case (str(), Array() as array):  # a parameter's name and the array
+                return self.of(array, depth)
+            case list() | tuple():
+                return type(value)(self.of(item, depth) for item in value)
+        raise pickle.UnpicklingError(f"it holds a bare {type(value).__name__}")
+
+    def _array(self, value: Array) -> Any:
+        if value.state is None:
+            raise pickle.UnpicklingError("an array has no content")
+        _, shape, dtype, fortran, data = value.state
+        dtype = _to_numpy(dtype)
+        if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
+            raise pickle.UnpicklingError(f"an array has the shape {shown(shape)}")
+        if not isinstance(data, bytes | memoryview) or len(data) != math.prod(shape) * dtype.itemsize:
+            raise pickle.UnpicklingError(f"an array of shape {shown(shape)} has not as many bytes as it needs")
+        self._room -= len(data)
+        if self._room < 0:
+            raise pickle.UnpicklingError("its arrays are larger than the file")
+        self.arrays += 1
+        return self._made(np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C").copy())
 
 
-def _has_array(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_array(item) for item in value.values())
-    return isinstance(value, np.ndarray)
+def _to_numpy(dtype: Any) -> np.dtype:
+    if not isinstance(dtype, Dtype) or dtype.code not in _NUMBERS:
+        raise pickle.UnpicklingError(
+            f"an array has dtype {shown(getattr(dtype, 'code', dtype))}, no number that torch has"
+        )
+    return np.dtype(dtype.code).newbyteorder(">" if dtype.order == ">" else "<")

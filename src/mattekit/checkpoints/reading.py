@@ -1,28 +1,36 @@
 """State dicts from files, told apart by content."""
 
+import gzip
 import os
 import pickle
 import re
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Mapping, Set
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from mattekit.checkpoints.description import from_recipe, parse
 from mattekit.checkpoints.names import MATTEKIT, Kind, NamedTensors, to_mattekit
+from mattekit.checkpoints.paddleseg import limit_of
 from mattekit.checkpoints.pdparams import parse_pdparams
-from mattekit.checkpoints.published import limit_of
-from mattekit.checkpoints.wording import listed
+from mattekit.checkpoints.wording import listed, plain, shown
 
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
+_TAR = b"ustar"  # from byte 257 on
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+# numbers that networks learn hardly shrink when packed; this much is believed
+_MOST_PACKED, _ROOM, _MOST_MEMBERS = 16, 1 << 26, 1000
 
 
 @dataclass(frozen=True)
@@ -79,18 +87,18 @@ def read_checkpoint(path: str | os.PathLike[str], *, key: str | None = None) -> 
     """
     path = Path(path)
     with path.open("rb") as file:
-        head = file.read(32)
+        head = file.read(512)
     metadata = {}
     if not head:
         raise RuntimeError(f"{path} is empty")
     if _is_safetensors(head, path.stat().st_size):
         content, metadata = _read_safetensors(path)
     elif head.startswith((_ZIP, _LEGACY_TORCH)):
-        content = _read_torch(path)
-    elif head.startswith(_GZIP) or tarfile.is_tarfile(path):
-        content = _read_archive(path)
+        content = _read_torch(path, zipped=head.startswith(_ZIP))
+    elif head.startswith(_GZIP) or head[257:262] == _TAR:
+        content = _read_archive(path, zipped=head.startswith(_GZIP))
     elif head[0] == 0x80:
-        content = _to_tensors(parse_pdparams(path.read_bytes(), str(path)))
+        content = parse_pdparams(path.read_bytes(), str(path), _to_tensor)
     else:
         raise RuntimeError(
             f"{path} is no checkpoint: it is neither .safetensors nor .pth nor .pdparams nor an archive of one "
@@ -112,48 +120,93 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except SafetensorError as error:
-        raise RuntimeError(f"{path} cannot be read as .safetensors: {error}") from error
+    except Exception as error:  # of a sort of number that torch lacks not SafetensorError
+        raise RuntimeError(f"{path} cannot be read as .safetensors: {plain(error)}") from error
 
 
-def _read_torch(path: Path) -> Any:
+def _read_torch(path: Path, zipped: bool) -> Any:
     try:
+        if zipped:
+            _check_zip(path)
         with path.open("rb") as file:  # given a path, torch.load would go by its suffix
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's page advises weights_only=False
-        foreign = re.search(r"GLOBAL (\S+)", str(error))
-        reason = f"it holds {foreign[1]}, where only tensors and plain values are read" if foreign else error
+        foreign = re.search(r"GLOBAL (\S+)", str(error)[:10_000])
+        reason = (
+            f"it holds {plain(foreign[1])}, where only tensors and plain values are read" if foreign else plain(error)
+        )
         raise RuntimeError(f"{path} cannot be read as .pth: {reason}") from error
     except Exception as error:  # torch.load has no one error for damaged or refused files
-        raise RuntimeError(f"{path} cannot be read as .pth: {error}") from error
+        raise RuntimeError(f"{path} cannot be read as .pth: {plain(error)}") from error
 
 
-def _read_archive(path: Path) -> Any:
+def _check_zip(path: Path) -> None:
+    """Refuse an archive that inflates: torch packs nothing."""
+    with zipfile.ZipFile(path) as archive:
+        claimed = sum(entry.file_size for entry in archive.infolist())
+    if claimed > (size := path.stat().st_size):
+        raise RuntimeError(f"it claims to hold {claimed} bytes, and has {size}")
+
+
+def _read_archive(path: Path, zipped: bool) -> Any:
+    most = _ROOM + _MOST_PACKED * path.stat().st_size
     try:
-        with tarfile.open(path) as archive:
-            members = [member for member in archive if member.isfile() and member.name.endswith(".pdparams")]
-            if len(members) != 1:
-                raise RuntimeError(f"{path} must hold one .pdparams file, got {len(members)}")
-            file = archive.extractfile(members[0])
-            data = b"" if file is None else file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise RuntimeError(f"{path} cannot be read as an archive: {error}") from error
-    return _to_tensors(parse_pdparams(data, f"{members[0].name} in {path}"))
+        with path.open("rb") as file, gzip.GzipFile(fileobj=file) if zipped else nullcontext(file) as stream:
+            bounded: Any = _Bounded(stream, most)
+            with tarfile.open(fileobj=bounded, mode="r|") as archive:
+                data = _only_pdparams(archive, most)
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError) as error:
+        raise RuntimeError(f"{path} cannot be read as an archive: {plain(error)}") from error
+    if len(data) != 1:
+        raise RuntimeError(f"{path} must hold one .pdparams file, got {len(data)}")
+    return parse_pdparams(data[0], f"the .pdparams file in {path}", _to_tensor)
 
 
-def _to_tensors(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _to_tensors(item) for name, item in value.items()}
-    return torch.from_numpy(np.ascontiguousarray(value)) if isinstance(value, np.ndarray) else value
+def _only_pdparams(archive: tarfile.TarFile, most: int) -> list[bytes]:
+    """The contents of the .pdparams files of an archive; of more than one, the first two."""
+    found: list[bytes] = []
+    for count, member in enumerate(archive):
+        if count == _MOST_MEMBERS:
+            raise tarfile.TarError(f"it has more than {_MOST_MEMBERS} members")
+        if member.isfile() and member.name.endswith(".pdparams"):
+            if member.issparse() or member.size > most:
+                raise tarfile.TarError(f"it claims to hold {member.size} bytes that are not in it")
+            file = archive.extractfile(member)
+            found.append(b"" if file is None else file.read())
+            if len(found) == 2:
+                break
+    return found
+
+
+class _Bounded:
+    """A stream that ends with an error where it is longer than can be believed."""
+
+    def __init__(self, stream: Any, most: int) -> None:
+        self._stream, self._most, self._left = stream, most, most
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise tarfile.TarError(f"it inflates to more than {self._most} bytes")
+        return data
+
+
+def _to_tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=False))
 
 
 def _find_state_dict(content: Any, path: Path, key: str | None) -> dict[str, Tensor]:
     """The content itself, or a dict of tensors inside, such as under ``state_dict``, ``model`` or ``weights``."""
     inside = content if isinstance(content, Mapping) else {}
-    found = {name: item for name, item in inside.items() if _is_state_dict(item)}
+    distinct = {id(item): item for item in inside.values()}  # a file can hold one dict under many names
+    fitting = {identity for identity, item in distinct.items() if _is_state_dict(item)}
+    found = {name: item for name, item in inside.items() if id(item) in fitting}
     if key is not None:
         if key not in found:
-            raise RuntimeError(f"{path} holds no state dict {key!r}; it holds {listed(found) or 'none under a name'}")
+            raise RuntimeError(
+                f"{path} holds no state dict {shown(key)}; it holds {listed(found) or 'none under a name'}"
+            )
         return dict(found[key])
     if _is_state_dict(content):
         return dict(content)

@@ -53,10 +53,12 @@ def pp_matting(
             file written by `mattekit.checkpoints.save` says, else the paper's ``(1, 3, 5)``.
         fusion: A row of the paper's Table 4: ``"replace"`` (Rep FM), ``"conv"`` (Conv FM) or ``"detail"`` (w/o FM).
             None: what a saved file says, else ``"replace"``.
-        weights: Weights of the whole network: a name in `mattekit.checkpoints.published`, which is downloaded on
-            first use, or a file that `mattekit.checkpoints.load` reads.
-        encoder_weights: A file with weights of the encoder alone. A named encoder pads as they were trained:
-            symmetrically for the official HRNet's and timm's, as "same" for PaddleSeg's.
+        weights: Weights of the whole network: the name of weights that mattekit comes with or of those in
+            `mattekit.checkpoints.published`, which are downloaded on first use, or a file that
+            `mattekit.checkpoints.load` reads.
+        encoder_weights: A file with weights of the encoder alone: of an HRNet, the official, timm's or PaddleSeg's, or
+            of an EfficientNet-Lite under the names of efficientnet_lite_pytorch. A named encoder pads as they were
+            trained: symmetrically for the official HRNet's and timm's, as "same" for PaddleSeg's.
 
     Returns:
         The network, in training mode, as torch makes modules; call ``.eval()`` to predict. A named encoder gives the
@@ -188,15 +190,30 @@ def _made(description: Mapping[str, Any], checkpoint: Checkpoint) -> Any:
 def _fitting_encoder(
     name: str | None, tensors: Mapping[str, Tensor], known: Mapping[str, Any] | None, checkpoint: Checkpoint
 ) -> Any:
-    """The encoder of a name, or else the HRNet that tensors are of, with the settings that its weights need."""
+    """The encoder of a name, or else the one that tensors are of, with the settings that its weights need."""
     settings = _arguments(known)
     try:
+        if name is None and known is not None and known.get("class") == "EfficientNetLite":
+            name = _lite_name(tensors)
         if name is None:
             return HRNet(**_hrnet_sizes(tensors), **settings)
         takes = inspect.signature(_ENCODERS[name]).parameters
         return _ENCODERS[name](**{key: value for key, value in settings.items() if key in takes})
-    except (KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise RuntimeError(f"{checkpoint.path} does not tell its encoder, name or pass it: {plain(error)}") from error
+
+
+def _lite_name(tensors: Mapping[str, Tensor]) -> str:
+    """The EfficientNet-Lite that has as many blocks, and ends as wide, as tensors do."""
+    blocks = {
+        int(match[1]): x for name, x in tensors.items() if (match := re.match(r"blocks\.(\d{1,4})\..*project\.", name))
+    }
+    for name in (name for name in _ENCODERS if name.startswith("efficientnet_lite")):
+        with Outline():
+            encoder = _ENCODERS[name]()
+        if len(encoder.blocks) == len(blocks) and encoder.channels[-1] == blocks[max(blocks)].shape[0]:
+            return name
+    raise ValueError(f"it is no EfficientNet-Lite of {len(blocks)} blocks")
 
 
 def _hrnet_sizes(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -221,7 +238,7 @@ def _check_agreement(name: str, given: Any, said: Any, checkpoint: Checkpoint) -
     if given is None or said is None:
         return
     if name == "guidance":
-        found = [] if list(given) == list(said) else [("", said, given)]
+        found = [] if list(given) == said else [("", said, given)]
     elif name == "fusion":
         found = contradictions(said, {"class": _FUSIONS[given].__name__})
     elif isinstance(given, str):

@@ -168,7 +168,7 @@ class Grey(torch.nn.Module):
 def photos(tmp_path, monkeypatch):
     """Three photos of noise, which nothing compresses, and a network that takes no time."""
     monkeypatch.setattr("mattekit.models.pp_matting", lambda weights: Grey())
-    monkeypatch.setattr("mattekit.inference.prepare", lambda model: model)
+    monkeypatch.setattr("mattekit.inference.prepare", lambda model, **_: model)
     for seed, name in enumerate("abc"):
         pixels = np.random.default_rng(seed).integers(0, 256, (64, 96, 3), dtype=np.uint8)
         write_image(tmp_path / "photos" / f"{name}.png", pixels)

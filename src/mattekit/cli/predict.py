@@ -1,12 +1,27 @@
 """``mattekit predict``."""
 
+from __future__ import annotations
+
 import argparse
+import io
+import re
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mattekit.cli.parsers import SubParsers
 from mattekit.cli.signals import Stopped, finishing
 from mattekit.cli.status import status_of
+from mattekit.cli.tasks import STREAM, Results, Task, find_hints, find_tasks, say_what_is_left_out
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mattekit.cli.looks import Look
+    from mattekit.inference.prepare import PreparedMatting
+    from mattekit.photos import Photo
 
 
 def add_parser(subparsers: SubParsers) -> None:
@@ -14,13 +29,20 @@ def add_parser(subparsers: SubParsers) -> None:
     parser = subparsers.add_parser(
         "predict",
         help="make mattes and cut-outs of photos",
-        description="For each photo write NAME_alpha.png, the matte, and NAME_cutout.png, the photo with the matte as "
-        "its alpha channel.",
-        epilog="Exit status: 0 if every photo has its matte, 1 if some failed, 2 if nothing was done.",
+        description="For each photo write NAME_alpha.png, the matte, and NAME_cutout.png, the subject in its own "
+        "colours with the matte as its alpha channel, in the photo's depth and profile. Photos whose results are "
+        "there already are skipped.",
+        epilog="Exit status: 0 if every photo has its matte, 1 if some failed, 2 if nothing was done, 130 or 143 if a "
+        "signal ended it.",
     )
     parser.add_argument(
-        "photos", metavar="PHOTO", type=Path, nargs="+", help="a photo, or a folder of them, without sub-folders"
+        "photos",
+        metavar="PHOTO",
+        type=Path,
+        nargs="+",
+        help="a photo, a folder of them, or -, which reads one from standard input",
     )
+    parser.add_argument("--recursive", action="store_true", help="take photos from folders within folders, too")
     parser.add_argument(
         "--weights",
         metavar="NAME|FILE",
@@ -28,71 +50,228 @@ def add_parser(subparsers: SubParsers) -> None:
         help="published weights (composition-1k, distinctions-646, human-512, human-1024), downloaded on first use, or "
         "a .safetensors, .pth or .pdparams file (default: human-512, for people)",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=Path("mattes"), help="folder (default: mattes)")
     parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="folder (default: mattes), or -, which writes one file to standard output (default for -)",
+    )
+    parser.add_argument("--only", choices=["alpha", "cutout"], help="write the matte alone, or the cut-out")
+    parser.add_argument("--overwrite", action="store_true", help="make again what is there already")
+    _add_hints(parser.add_argument_group("which subject"))
+    _add_looks(parser.add_argument_group("how results look"))
+    _add_means(parser.add_argument_group("what it may take"))
+
+
+def _add_hints(group: Any) -> None:
+    hints = group.add_mutually_exclusive_group()
+    hints.add_argument(
+        "--trimaps",
+        metavar="DIR",
+        type=Path,
+        help="folder of trimaps of the photos' names: what they know comes out so, and the network decides the rest",
+    )
+    hints.add_argument("--masks", metavar="DIR", type=Path, help="folder of rough masks of the photos' names")
+    hints.add_argument("--alpha-as-mask", action="store_true", help="take a photo's own alpha channel for a rough mask")
+
+
+def _add_looks(group: Any) -> None:
+    group.add_argument(
+        "--format", choices=["png", "tif", "webp", "jpg"], default="png", help="%(choices)s (default: png)"
+    )
+    group.add_argument("--bits", type=int, choices=[8, 16], help="bits a channel (default: as many as the photo has)")
+    group.add_argument(
+        "--background", metavar="COLOUR|IMAGE", help="lay cut-outs over a colour (white, '#20a040') or an image"
+    )
+
+
+def _add_means(group: Any) -> None:
+    group.add_argument(
         "--max-short-side",
         metavar="PIXELS",
         type=int,
         help="shrink photos until their short side is at most this (default: what the weights were trained for)",
     )
+    group.add_argument(
+        "--max-memory", metavar="BYTES", type=_bytes, help="what a photo's prediction may take, such as 2G"
+    )
+    group.add_argument("--device", help="cpu, cuda, cuda:1, mps … (default: cuda where there is one)")
+    group.add_argument(
+        "--precision",
+        choices=["float32", "bfloat16", "float16"],
+        default="float32",
+        help="of the convolutions: %(choices)s (default: float32)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    import cv2
-    import torch
-    from tqdm import tqdm
+    from mattekit.cli.looks import Look, read_background
+    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned
 
-    from mattekit.inference import predict, prepare
-    from mattekit.models import pp_matting
-    from mattekit.photos import read_image
-    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned, is_disk_full
-    from mattekit.photos.folders import count_others, expand_folders
-    from mattekit.photos.writing import cutout_paths, write_cutout
-
+    out = args.out or (STREAM if STREAM in args.photos else Path("mattes"))
+    kinds = (args.only,) if args.only else ("cutout",) if out == STREAM else ("alpha", "cutout")
+    results = Results(out, kinds, f".{args.format}")
     try:
-        photos = expand_folders(args.photos)
-        _check_distinct_names(photos)
-        if not photos:
-            raise ValueError(f"there is no photo in {', '.join(map(str, args.photos))}")
-        if args.max_short_side is not None and args.max_short_side < 32:
-            raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
-        _check_another_folder(args.out, args.photos)
-        outputs = [output for path in photos for output in cutout_paths(args.out, path.stem)]
-        check_apart(outputs, photos)
+        _check_options(args, kinds)
+        tasks = find_tasks(args.photos, recursive=args.recursive, out=out)
+        hints = find_hints("--trimaps", args.trimaps) | find_hints("--masks", args.masks)
+        outputs = [path for task in tasks for path in results.paths(task).values()]
+        check_apart(outputs, [*(task.photo for task in tasks), *hints.values()])
         for output in outputs:
             check_writable(output)
-        model = pp_matting(weights=args.weights).eval()
+        look = Look(results.suffix, args.bits, read_background(args.background) if args.background else None)
+        say_what_is_left_out([path for path in args.photos if path.is_dir()], recursive=args.recursive)
+        missing = [task for task in tasks if args.overwrite or not results.are_there(task)]
+        if not missing:
+            print(f"nothing to do: {len(tasks)} photos have their results in {out}; --overwrite makes them again")
+            return 0
+        steps = _Steps(_load(args), args, hints, results, look)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"mattekit predict: {error}", file=sys.stderr)
         return 2
-    for folder in filter(Path.is_dir, args.photos):
-        if others := count_others(folder):
-            print(f"left out of {folder}: {others} (sub-folders, and files that are no images)", file=sys.stderr)
-    network = prepare(model.to("cuda" if torch.cuda.is_available() else "cpu"))
-    clear_abandoned(args.out)
+    for folder in {path.parent for path in outputs}:
+        clear_abandoned(folder)
+    return _predict_all(missing, len(tasks), steps)
+
+
+def _check_options(args: argparse.Namespace, kinds: tuple[str, ...]) -> None:
+    """Refuse what does not go together; ValueError says why."""
+    if args.max_short_side is not None and args.max_short_side < 32:
+        raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
+    if "cutout" in kinds and args.format == "jpg" and not args.background:
+        raise ValueError("--format jpg has no alpha channel for cut-outs: give --only alpha, or --background")
+    if args.bits == 16 and args.format not in ("png", "tif"):
+        raise ValueError(f"--bits 16 needs --format png or tif, got {args.format}")
+
+
+def _load(args: argparse.Namespace) -> PreparedMatting:
+    import torch
+
+    from mattekit.inference import prepare
+    from mattekit.models import pp_matting
+
+    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return prepare(pp_matting(weights=args.weights).eval().to(device), precision=args.precision)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A photo, and what `predict` takes beside it, or its matte."""
+
+    task: Task
+    photo: Photo
+    hint: dict[str, np.ndarray]
+    alpha: np.ndarray | None = None
+
+
+class _Steps:
+    """The three steps of a photo; `mattekit.cli.overlap` runs them."""
+
+    def __init__(
+        self, network: PreparedMatting, args: argparse.Namespace, hints: dict[str, Path], results: Results, look: Look
+    ) -> None:
+        self.network, self.args, self.hints, self.results, self.look = network, args, hints, results, look
+        self.ignored = 0  # alpha channels
+
+    def read(self, task: Task) -> _Made:
+        from mattekit.photos import read_photo
+
+        photo = read_photo(_standard_input() if task.photo == STREAM else task.photo)
+        return _Made(task, photo, self._read_hint(task, photo))
+
+    def predict(self, made: _Made) -> _Made:
+        from mattekit.inference import predict
+
+        limits = {"max_short_side": self.args.max_short_side, "max_memory": self.args.max_memory}
+        return _Made(made.task, made.photo, {}, predict(self.network, made.photo.pixels, **made.hint, **limits))
+
+    def write(self, made: _Made) -> None:
+        """All files of a photo, or none."""
+        from mattekit.photos.atomic import write_together
+
+        assert made.alpha is not None
+        encoded = {kind: self.look.encode(kind, made.photo, made.alpha) for kind in self.results.kinds}
+        paths = self.results.paths(made.task)
+        if not paths:
+            for data in encoded.values():
+                sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        write_together({path: partial(_write, encoded[kind]) for kind, path in paths.items()})
+
+    def _read_hint(self, task: Task, photo: Photo) -> dict[str, np.ndarray]:
+        from mattekit.photos import read_matte
+        from mattekit.photos.reading import read_mask
+
+        if photo.alpha is not None and photo.alpha.min() < photo.alpha.max():
+            if self.args.alpha_as_mask:
+                return {"mask": photo.alpha.astype("float32") / (2 ** (8 * photo.alpha.dtype.itemsize) - 1)}
+            self.ignored += 1
+        folder = self.args.trimaps or self.args.masks
+        if folder is None:
+            return {}
+        path = self.hints.get(task.name)
+        if path is None:
+            raise OSError(f"there is no {'trimap' if self.args.trimaps else 'mask'} {task.name} in {folder}")
+        return {"trimap": read_matte(path)} if self.args.trimaps else {"mask": read_mask(path)}
+
+
+def _predict_all(tasks: list[Task], total: int, steps: _Steps) -> int:
+    from tqdm import tqdm
+
+    from mattekit.cli.overlap import overlapped
+    from mattekit.photos.atomic import is_disk_full
+
     done = failures = 0
     ended: BaseException | None = None
-    with finishing() as pending, tqdm(photos, desc="predicting", unit="photo") as bar:
-        for path in bar:
-            if (ended := pending.stopped) is not None:
-                break
-            try:
-                photo = read_image(path)
-                alpha = predict(network, photo, max_short_side=args.max_short_side)
-                write_cutout(args.out, path.stem, photo, alpha)
+    with finishing() as pending, tqdm(total=len(tasks), desc="predicting", unit="photo") as bar:
+
+        def is_stopped() -> bool:
+            return ended is not None or pending.stopped is not None
+
+        for task, error in overlapped(tasks, steps.read, steps.predict, steps.write, is_stopped=is_stopped):
+            bar.update()
+            if error is None:
                 done += 1
-            except (OSError, RuntimeError, MemoryError, cv2.error) as error:
-                failures += 1
-                bar.write(f"failed: {path}: {_reason(error)}", file=sys.stderr)
-                if is_disk_full(error):
-                    ended = error
-                    break
+                continue
+            failures += 1
+            bar.write(f"failed: {task.photo}: {_reason(error)}", file=sys.stderr)
+            ended = ended or (error if is_disk_full(error) else None)
         ended = ended or pending.stopped
-    print(f"wrote {done} of {len(photos)} mattes, with their cut-outs, to {args.out}")
+    _say(done, len(tasks), total, steps)
     if ended is not None:
-        print(f"mattekit predict: {_reason(ended)}, after {done} of {len(photos)} photos", file=sys.stderr)
+        print(f"mattekit predict: {_reason(ended)}, after {done} of {len(tasks)} photos", file=sys.stderr)
     return ended.status if isinstance(ended, Stopped) else status_of(done, failures)
+
+
+def _say(done: int, tried: int, total: int, steps: _Steps) -> None:
+    out, kinds = steps.results.out, steps.results.kinds
+    what = "mattes, with their cut-outs," if len(kinds) == 2 else "mattes" if kinds == ("alpha",) else "cut-outs"
+    where = "standard output" if out == STREAM else out
+    print(f"wrote {done} of {tried} {what} to {where}", file=sys.stderr if out == STREAM else sys.stdout)
+    if total > tried:
+        print(f"skipped {total - tried} whose results are there; --overwrite makes them again", file=sys.stderr)
+    if steps.ignored:
+        print(
+            f"the alpha channels of {steps.ignored} photos were ignored; --alpha-as-mask takes them for masks",
+            file=sys.stderr,
+        )
+
+
+def _standard_input() -> BinaryIO:
+    return io.BytesIO(sys.stdin.buffer.read())
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
+
+
+def _bytes(text: str) -> int:
+    """The number of bytes that 2G, 500MB or 1000000 is."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgt]?)i?b?", text.strip().lower())
+    if not match:
+        raise argparse.ArgumentTypeError(f"must be a number of bytes, such as 500M or 2G, got {text}")
+    return round(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
 def _reason(error: BaseException) -> str:
@@ -100,24 +279,5 @@ def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     scarce = ("out of memory", "can't allocate memory", "failed to allocate")  # torch on a GPU and on the CPU; OpenCV
     if isinstance(error, MemoryError) or any(words in text.lower() for words in scarce):
-        text += "; with a smaller --max-short-side it needs less memory"
+        text += "; with --max-memory, or a smaller --max-short-side, it needs less memory"
     return text
-
-
-def _check_distinct_names(photos: list[Path]) -> None:
-    """Refuse photos whose results would overwrite each other."""
-    by_name: dict[str, list[Path]] = {}
-    for path in photos:
-        by_name.setdefault(path.stem, []).append(path)
-    clashes = [", ".join(map(str, paths)) for paths in by_name.values() if len(paths) > 1]
-    if clashes:
-        raise ValueError("photos must have distinct names without suffix, got " + "; ".join(clashes))
-
-
-def _check_another_folder(out: Path, inputs: list[Path]) -> None:
-    """Refuse to write into a folder whose images are all taken for photos: the next run would take the results too."""
-    from mattekit.photos.atomic import identity
-
-    for path in inputs:
-        if path.is_dir() and identity(path) == identity(out):
-            raise ValueError(f"--out must be another folder than {path}, whose images are all photos, got {out}")

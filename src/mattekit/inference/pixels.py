@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import outside_unit
+from mattekit._checks import check_unmasked, outside_unit, unit_slack
 
 
 def to_pixels(image: object) -> np.ndarray:
@@ -14,6 +14,7 @@ def to_pixels(image: object) -> np.ndarray:
         TypeError: If ``image`` is neither array nor tensor, or has another dtype.
         ValueError: If it has another shape, or leaves [0, 1] where it is floating-point.
     """
+    check_unmasked("image", image)
     if isinstance(image, Tensor):
         pixels = image.detach().cpu()
         if pixels.ndim == 4 and pixels.shape[0] == 1:
@@ -35,8 +36,10 @@ def to_pixels(image: object) -> np.ndarray:
     if min(pixels.shape) == 0:
         raise ValueError(f"image must not be empty, got {tuple(image.shape)}")
     if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):
-        found = outside_unit(float(pixels.min()), float(pixels.max()))
-        raise ValueError(f"image must lie in [0, 1] where it is floating-point, {found}")
+        low, high, slack = float(pixels.min()), float(pixels.max()), unit_slack(float(np.finfo(pixels.dtype).eps))
+        if not (low >= -slack and high <= 1 + slack):
+            raise ValueError(f"image must lie in [0, 1] where it is floating-point, {outside_unit(low, high)}")
+        pixels = pixels.clip(0, 1)
     return pixels
 
 

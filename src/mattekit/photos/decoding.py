@@ -6,8 +6,10 @@ import io
 import os
 import stat
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO
+from pathlib import Path
+from typing import BinaryIO, TypeAlias, cast
 
 import cv2
 import numpy as np
@@ -15,6 +17,9 @@ from PIL import Image, ImageCms
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from mattekit._checks import outside_unit
+
+Source: TypeAlias = str | os.PathLike[str] | BinaryIO
+"""A path, or an open file that can be searched."""
 
 _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 256, 257
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
@@ -58,15 +63,16 @@ class Decoded:
         return self.pixels if self.pixels.ndim == 2 else np.ascontiguousarray(self.pixels[..., 0])
 
 
-def decode(path: str | os.PathLike[str], then: Callable[[Decoded], Decoded]) -> Decoded:
+def decode(path: Source, then: Callable[[Decoded], Decoded]) -> Decoded:
     """Decode a file, and let ``then`` check or convert it. Whatever goes wrong is an OSError, but a lack of memory."""
     try:
-        with open_regular(path) as file:
-            return then(_decode(file))
+        with nullcontext(path) if hasattr(path, "read") else open_regular(cast(Path, path)) as file:
+            return then(_decode(cast(BinaryIO, file)))
     except (OSError, MemoryError):
         raise
     except Exception as error:  # Pillow's readers raise what they like
-        raise OSError(f"cannot read {os.fspath(path)!r}: {error}") from error
+        name = getattr(path, "name", "a stream") if hasattr(path, "read") else os.fspath(cast(Path, path))
+        raise OSError(f"cannot read {name!r}: {error}") from error
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int]:

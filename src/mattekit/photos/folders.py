@@ -30,6 +30,28 @@ def list_images(folder: str | os.PathLike[str]) -> list[Path]:
     return sorted(path for path in _visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
+def walk_images(folder: str | os.PathLike[str], *, but: str | os.PathLike[str] | None = None) -> list[Path]:
+    """The image files of a folder and of all folders below, sorted by path.
+
+    Args:
+        folder: The folder. Links to folders are not followed, and hidden files and folders are left out.
+        but: A folder below that is left out, as that of the results is.
+
+    Returns:
+        The paths of what `list_images` finds in each.
+    """
+    left_out = None if but is None else os.path.realpath(but)
+    found: list[Path] = []
+    for root, folders, _ in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(root, name)) != left_out
+        ]
+        found += list_images(root)
+    return sorted(found)
+
+
 def count_others(folder: str | os.PathLike[str]) -> int:
     """How many entries of a folder `list_images` leaves out, hidden ones aside: sub-folders and other files."""
     return len(_visible(folder)) - len(list_images(folder))

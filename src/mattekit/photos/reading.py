@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from mattekit.photos.decoding import Decoded, decode, to_srgb
+from mattekit.photos.decoding import Decoded, Source, decode, to_srgb
 
 Bits = Literal[8, 16]
 
@@ -26,12 +26,13 @@ class Photo(NamedTuple):
     icc_profile: bytes | None
 
 
-def read_photo(path: str | os.PathLike[str]) -> Photo:
+def read_photo(path: Source) -> Photo:
     """Read a photo with all that a cut-out of it should keep: its depth, its alpha channel and its colour profile.
 
     Args:
-        path: The file, of any format that Pillow reads; TIFF may hold floats in [0, 1], which become 16 bits. What is
-            grey becomes RGB; CMYK, and grey with a profile of its own, become sRGB.
+        path: The file, or an open binary one that can be searched, of any format that Pillow reads; TIFF may hold
+            floats in [0, 1], which become 16 bits. What is grey becomes RGB; CMYK, and grey with a profile of its own,
+            become sRGB.
 
     Returns:
         The photo, turned upright by its EXIF orientation.
@@ -96,6 +97,28 @@ def read_matte(path: str | os.PathLike[str], *, bits: Bits | None = 8) -> np.nda
     return to_bits(decode(path, _check_matte).first_channel(), bits)
 
 
+def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
+    """Read a rough mask, as segmenters write them: 0 and 1, 0 and 255, or a probability in 8 or 16 bits.
+
+    Args:
+        path: The file; see `read_photo`. Of an image with colours the first channel counts.
+
+    Returns:
+        (H, W) float32 in [0, 1].
+
+    Raises:
+        OSError: As `read_matte` does, but that 0 and 1 are a mask here.
+
+    Example:
+        >>> from importlib.resources import files
+        >>> read_mask(files("mattekit") / "assets" / "lemur_alpha.png").max()
+        np.float32(1.0)
+    """
+    mask = decode(path, _check_kind).first_channel()
+    white = 1 if mask.max() == 1 else np.iinfo(mask.dtype).max
+    return mask.astype(np.float32) / white
+
+
 def to_bits(pixels: np.ndarray, bits: Bits | None) -> np.ndarray:
     """Pixels with so many bits: x in 8 is 257 * x in 16. None leaves them as they are."""
     if bits not in (8, 16, None):
@@ -109,14 +132,19 @@ def to_bits(pixels: np.ndarray, bits: Bits | None) -> np.ndarray:
 
 def _check_matte(decoded: Decoded) -> Decoded:
     """Raise ValueError where the first channel is no matte."""
+    if _check_kind(decoded).first_channel().max() == 1:
+        raise ValueError(
+            "it holds 0 and 1 and nothing else, and 1 of 255 is nearly black: is it a mask? Then multiply it by 255"
+        )
+    return decoded
+
+
+def _check_kind(decoded: Decoded) -> Decoded:
+    """Raise ValueError where the image has colours that mean something, or an alpha channel that does."""
     if decoded.mode not in _GREY_OR_RGB:
         raise ValueError(f"a matte must be grey or RGB, got {decoded.mode}")
     if decoded.alpha is not None and decoded.alpha.min() < decoded.alpha.max():
         raise ValueError("its alpha channel is not constant, so it looks like a cut-out; give its alpha alone")
     if decoded.mode in ("P", "PA") and (decoded.pixels[..., 1:] != decoded.pixels[..., :1]).any():
         raise ValueError("its palette has colours, so it looks like a map of classes and no matte")
-    if decoded.first_channel().max() == 1:
-        raise ValueError(
-            "it holds 0 and 1 and nothing else, and 1 of 255 is nearly black: is it a mask? Then multiply it by 255"
-        )
     return decoded

@@ -2,9 +2,11 @@
 
 import io
 import os
+import struct
+import zlib
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -50,31 +52,47 @@ def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]
     return Path(folder) / f"{name}_alpha.png", Path(folder) / f"{name}_cutout.png"
 
 
-def encode(path: str | os.PathLike[str], pixels: np.ndarray) -> bytes:
-    """What `write_image` writes; it says the errors."""
+def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: bytes | None = None) -> bytes:
+    """What `write_image` writes; it says the errors. A profile goes along where the format can hold it."""
     suffix = Path(path).suffix.lower()
     if pixels.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"pixels must be uint8 or uint16, got {pixels.dtype}")
     if suffix not in Image.registered_extensions():
         raise ValueError(f"the suffix must be that of an image format, got {os.fspath(path)!r}")
-    return _encode_deep(suffix, pixels) if pixels.dtype == np.uint16 else _encode(suffix, pixels)
+    if pixels.dtype == np.uint16:
+        return _encode_deep(suffix, pixels, icc_profile)
+    return _encode(suffix, pixels, icc_profile)
 
 
 def _write(data: bytes, file: BinaryIO) -> None:
     file.write(data)
 
 
-def _encode(suffix: str, pixels: np.ndarray) -> bytes:
+_SETTINGS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}
+
+
+def _encode(suffix: str, pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format=Image.registered_extensions()[suffix])
+    kind = Image.registered_extensions()[suffix]
+    settings = _SETTINGS.get(kind, {}) | ({} if icc_profile is None else {"icc_profile": icc_profile})
+    Image.fromarray(pixels).save(buffer, format=kind, **settings)
     return buffer.getvalue()
 
 
-def _encode_deep(suffix: str, pixels: np.ndarray) -> bytes:
+def _encode_deep(suffix: str, pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
     """OpenCV's encoding, for 16 bits, of which Pillow writes grey alone."""
     if suffix not in (".png", ".tif", ".tiff"):
         raise OSError(f"16 bits a channel need .png or .tif, got {suffix}")
+    if icc_profile is not None and suffix != ".png":
+        raise OSError(f"16 bits a channel with a colour profile need .png, got {suffix}")
     ok, data = cv2.imencode(suffix, pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
     if not ok:
         raise OSError(f"cannot encode {pixels.shape} pixels of 16 bits as {suffix}")
-    return data.tobytes()
+    return data.tobytes() if icc_profile is None else _with_profile(data.tobytes(), icc_profile)
+
+
+def _with_profile(png: bytes, icc_profile: bytes) -> bytes:
+    """A PNG with an iCCP chunk after its header, which is 33 bytes long."""
+    body = b"iCCPICC profile\0\0" + zlib.compress(icc_profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:33] + chunk + png[33:]

@@ -1,0 +1,94 @@
+"""How mattes and cut-outs look: their depth, their format, and what stands behind a cut-out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mattekit.photos import Photo
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is made of a photo and its matte.
+
+    Attributes:
+        suffix: That of the format.
+        bits: 8 or 16 a channel; None: as many as the photo has.
+        background: What a cut-out is laid over, a colour or an image, RGB uint8, (3,) or (H, W, 3); None: nothing, so
+            that the matte is its alpha channel.
+    """
+
+    suffix: str
+    bits: Literal[8, 16] | None
+    background: np.ndarray | None
+
+    def encode(self, kind: str, photo: Photo, alpha: np.ndarray) -> bytes:
+        """The file of a kind, ``alpha`` or ``cutout``, of a photo and its matte, (H, W) float32 in [0, 1]."""
+        from mattekit.photos.writing import encode
+
+        bits = self.bits or (16 if photo.pixels.dtype.itemsize == 2 else 8)
+        if kind == "alpha":
+            return encode(f"photo{self.suffix}", _in_bits(alpha, bits))
+        pixels = self._cut_out(photo, alpha, bits)
+        return encode(f"photo{self.suffix}", pixels, icc_profile=photo.icc_profile)
+
+    def _cut_out(self, photo: Photo, alpha: np.ndarray, bits: Literal[8, 16]) -> np.ndarray:
+        """With the subject's own colours: RGBA, or RGB over the background."""
+        import numpy as np
+
+        from mattekit.foreground import estimate_foreground
+        from mattekit.photos.reading import to_bits
+
+        colours = to_bits(estimate_foreground(photo.pixels, alpha), bits)
+        if self.background is None:
+            return np.dstack([colours, _in_bits(alpha, bits)])
+        behind = to_bits(_covering(self.background, colours.shape[:2]), bits)
+        mixed = behind + (colours.astype(np.float32) - behind) * alpha[..., None]
+        return np.rint(mixed).astype(colours.dtype)
+
+
+def read_background(text: str) -> np.ndarray:
+    """A colour by name or number, (3,), or the image of a file, (H, W, 3), uint8.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    import numpy as np
+    from PIL import ImageColor
+
+    from mattekit.photos import read_image
+
+    try:
+        return np.array(ImageColor.getrgb(text)[:3], np.uint8)
+    except ValueError:
+        pass
+    try:
+        return read_image(text)
+    except OSError as error:
+        raise ValueError(
+            f"--background must be a colour, such as white or '#20a040', or an image, got {text}: {error}"
+        ) from error
+
+
+def _in_bits(alpha: np.ndarray, bits: int) -> np.ndarray:
+    import numpy as np
+
+    return np.rint(alpha * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def _covering(background: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The background's middle, scaled until it covers a photo of this size; (1, 1, 3) of a colour."""
+    import cv2
+
+    if background.ndim == 1:
+        return background[None, None]
+    height, width = size
+    scale = max(height / background.shape[0], width / background.shape[1])
+    scaled = (max(width, round(background.shape[1] * scale)), max(height, round(background.shape[0] * scale)))
+    image = cv2.resize(background, scaled, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]

@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.installed ## fit a small network to one photo and write its matte (about three minutes)
+demo: $(VENV)/.installed ## matte a few photos and write a contact sheet (seconds, once installed)
 	$(BIN)/mattekit demo
 
 test: lint types unit ## format and lint, types, tests and doctests

@@ -16,20 +16,21 @@ from PIL import Image
 from torch import Tensor
 
 from mattekit import metrics, trimap
-from mattekit._demo import fit, lemur, small_network
+from mattekit._demo.examples import lemur
+from mattekit._demo.training import fit, small_network
 from mattekit.compositing import composite
 from mattekit.inference import predict
 
 OUT = Path(__file__).parent.parent / "_static" / "lemur"
 SIZE = (440, 680)
+STEPS = 320
 
 
 def main() -> None:
     torch.manual_seed(0)
     photo, truth = lemur()
     model = small_network()
-    steps = fit(model, photo, truth, seconds=3600)
-    model.eval()
+    fit(model, photo, truth, steps=STEPS)
 
     kept: dict[str, Tensor] = {}
     keep_outputs(model, kept)
@@ -47,7 +48,7 @@ def main() -> None:
     for name, feature in kept.items():
         save(name, to_uint8(stretch(feature)))
     scores = metrics.evaluate(alpha, truth)
-    record = {"steps": steps, "sad": round(scores.sad, 2), "mse": round(scores.mse, 5)}
+    record = {"steps": STEPS, "sad": round(scores.sad, 2), "mse": round(scores.mse, 5)}
     (OUT / "scores.json").write_text(json.dumps(record, indent=1) + "\n")
     print(record)
 

@@ -221,6 +221,18 @@ def test_predict_writes_matte_and_cutout(tmp_path, photos, weights, capsys):
     assert "2/2" in err
 
 
+def test_predict_needs_neither_weights_nor_a_network(tmp_path, photos, monkeypatch):
+    """What someone types first."""
+
+    def refuse(*_):
+        raise AssertionError("asked for the network")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    assert predict(photos / "a.png", "--out", tmp_path / "out") == 0
+    assert read_matte(tmp_path / "out" / "a_alpha.png").shape == (64, 96)
+
+
 def test_evaluate_takes_what_predict_writes(tmp_path, photos, weights, capsys):
     """The README's two commands."""
     rng = np.random.default_rng(2)
@@ -360,14 +372,16 @@ def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, 
     assert f"left out of {photos}: 2 (sub-folders, and files that are no images)\n" in err
 
 
-def test_demo_notices_first_what_it_cannot_write(photos, monkeypatch, capsys):
-    monkeypatch.setattr("mattekit._demo.run", lambda folder: pytest.fail("ran"))
-    assert cli.main(["demo", "--out", str(photos / "a.png")]) == 2
+@pytest.mark.parametrize(("options", "module"), [([], "showing"), (["--train"], "training")])
+def test_demo_notices_first_what_it_cannot_write(photos, monkeypatch, capsys, options, module):
+    monkeypatch.setattr(f"mattekit._demo.{module}.run", lambda folder: pytest.fail("ran"))
+    assert cli.main(["demo", *options, "--out", str(photos / "a.png")]) == 2
     assert f"Not a directory: '{photos / 'a.png'}'" in capsys.readouterr().err
 
 
-def test_demo_runs_the_demo(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("options", "module"), [([], "showing"), (["--train"], "training")])
+def test_demo_runs_the_demo(tmp_path, monkeypatch, options, module):
     folders = []
-    monkeypatch.setattr("mattekit._demo.run", folders.append)
-    assert cli.main(["demo", "--out", str(tmp_path)]) == 0
+    monkeypatch.setattr(f"mattekit._demo.{module}.run", folders.append)
+    assert cli.main(["demo", *options, "--out", str(tmp_path)]) == 0
     assert folders == [tmp_path]

@@ -5,8 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mattekit.evaluation import PROTOCOLS
-from mattekit.metrics import evaluate, inputs
+from mattekit.metrics import PROTOCOLS, evaluate, inputs
 from mattekit.testing import matte_pairs, shapes, trimaps
 
 

@@ -124,7 +124,7 @@ def test_bad_arguments(options, message):
 
 
 def test_weights_are_a_file_or_a_name():
-    with pytest.raises(FileNotFoundError, match="human512 is neither a file nor one of composition-1k, "):
+    with pytest.raises(FileNotFoundError, match="human512 is neither a file nor one of small, composition-1k, "):
         pp_matting(weights="human512")
     with pytest.raises(TypeError, match=r"got dict; a state dict goes into model\.load_state_dict"):
         pp_matting(weights={})  # pyright: ignore[reportArgumentType]

@@ -46,9 +46,10 @@ def add_parser(subparsers: SubParsers) -> None:
     parser.add_argument(
         "--weights",
         metavar="NAME|FILE",
-        default="human-512",
-        help="published weights (composition-1k, distinctions-646, human-512, human-1024), downloaded on first use, or "
-        "a .safetensors, .pth or .pdparams file (default: human-512, for people)",
+        default="small",
+        help="small, which comes with mattekit and is for any photo with a subject; published weights (human-512 and "
+        "human-1024 for people, composition-1k, distinctions-646), downloaded on first use; or a .safetensors, .pth or "
+        ".pdparams file (default: small)",
     )
     parser.add_argument(
         "--out",

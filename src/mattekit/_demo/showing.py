@@ -1,0 +1,45 @@
+"""Mattes of all photos that come with the package."""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mattekit._demo.examples import EXAMPLES
+from mattekit._demo.sheet import panels, sheet
+from mattekit.compositing import cutout
+from mattekit.inference import predict, prepare
+from mattekit.models import pp_matting
+from mattekit.photos import write_image
+
+_CELL = (320, 230)
+
+_OPENING = """\
+Matting {number} photos with the small weights that come with mattekit; nothing is downloaded. The network has seen none
+of them. contact_sheet.png will show a row a photo: the photo; the semantic map, white for foreground, black for
+background, grey for the transition between them; the detail map, which means something in the transition alone; the
+matte, which is the semantic map with the detail map in its transition; and the cut-out on a new background.
+"""
+_CLOSING = """
+Wrote contact_sheet.png, and NAME_alpha.png and NAME_cutout.png of each photo, to {folder}.
+Photos: {credits}.
+
+Now one of yours:   mattekit predict photo.jpg
+Or see it learn:    mattekit demo --train
+"""
+
+
+def run(folder: Path) -> None:
+    """Say what comes, matte every photo, write mattes, cut-outs and the contact sheet."""
+    print(_OPENING.format(number=len(EXAMPLES)))
+    model = pp_matting(weights="small")
+    network, rows = prepare(model), []
+    for example in tqdm(EXAMPLES, desc="matting", unit="photo"):
+        photo = example.read()
+        alpha = predict(network, photo)
+        write_image(folder / f"{example.name}_alpha.png", np.rint(alpha * 255).astype(np.uint8))
+        write_image(folder / f"{example.name}_cutout.png", cutout(photo, alpha))
+        rows.append(panels(model, photo, alpha))
+    write_image(folder / "contact_sheet.png", sheet(rows, _CELL))
+    credits = "; ".join(f"{name} ({credit})" for name, credit in EXAMPLES)
+    print(_CLOSING.format(folder=folder, credits=credits))

@@ -235,8 +235,20 @@ def drip_head(request):
         time.sleep(0.02)
 
 
+def drip_elsewhere(request):
+    reply(request, 302, Location="/elsewhere")
+    while True:
+        request.wfile.write(b"x")
+        time.sleep(0.02)
+
+
 @pytest.mark.parametrize(
-    ("answer", "message"), [(drip, "it comes at less than 1000 bytes a second"), (drip_head, "what comes|cannot")]
+    ("answer", "message"),
+    [
+        (drip, "it comes at less than 1000 bytes a second"),
+        (drip_head, "what comes|cannot"),
+        (drip_elsewhere, r"no answer within 0.3 s"),
+    ],
 )
 def test_a_server_that_drips_ends(server, target, answer, message):
     server.answers[:] = [answer]

@@ -157,7 +157,7 @@ def _fetch(address: str, target: Path, part: Path, lengths: list[tuple[Any, str]
         raise _StaleError
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={done}-", "If-Range": etag} if done else {})}
     try:
-        response = _opener(limits).open(urllib.request.Request(address, headers=headers), timeout=limits.silence_s)
+        response = _open(urllib.request.Request(address, headers=headers), limits)
     except urllib.error.HTTPError as error:
         if done and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise _StaleError from error
@@ -221,19 +221,25 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, total: in
         raise OSError(f"got {size} of {total} bytes")
 
 
-def _opener(limits: Limits) -> urllib.request.OpenerDirector:
-    """An opener that waits so long for the head of an answer, and no longer when it comes byte by byte."""
+def _open(request: urllib.request.Request, limits: Limits) -> Any:
+    """What urllib answers, within the time of one window, however the head or what leads elsewhere drips."""
+    made: list[socket.socket] = []
+
+    def shut() -> None:
+        for connection in made:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(limits.window_s, shut)
+    timer.daemon = True
 
     def timed(connection: type[http.client.HTTPConnection]) -> Any:
         class Timed(connection):
-            def getresponse(self) -> http.client.HTTPResponse:
-                timer = threading.Timer(limits.window_s, _shut, (self.sock,))
-                timer.daemon = True
-                timer.start()
-                try:
-                    return super().getresponse()
-                finally:
-                    timer.cancel()
+            def connect(self) -> None:
+                if timer.finished.is_set():
+                    raise TimeoutError(f"no answer within {limits.window_s:g} s")
+                super().connect()
+                made.append(self.sock)
 
         return Timed
 
@@ -245,12 +251,11 @@ def _opener(limits: Limits) -> urllib.request.OpenerDirector:
         def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
             return self.do_open(timed(http.client.HTTPSConnection), req)
 
-    return urllib.request.build_opener(Http, Https)
-
-
-def _shut(connection: socket.socket) -> None:
-    with suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+    timer.start()
+    try:
+        return urllib.request.build_opener(Http, Https).open(request, timeout=limits.silence_s)
+    finally:
+        timer.cancel()
 
 
 @contextmanager

@@ -8,9 +8,8 @@ import pytest
 import torch
 from PIL import Image, ImageEnhance
 
-from mattekit.data import CompositeFolders, Loader, SyntheticMattes, collate, compose, paper_transform
+from mattekit.data import SyntheticMattes, collate, compose, paper_transform
 from mattekit.data.loader import with_trimap
-from mattekit.models import pp_matting
 from mattekit.trimap import PADDLESEG_KERNELS
 
 cpu_only = pytest.mark.parametrize("device", ["cpu"], indirect=True)
@@ -118,46 +117,3 @@ def test_synthetic(size, device, compare):
     cv2.setNumThreads(1)
     medians = compare(f"data, 32 synthetic mattes {size}²", {"mattekit": lambda: [source(i, rng) for i in range(32)]})
     print(f"{32 / medians['mattekit']:.0f} samples a second")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Twelve cut-outs and backgrounds of 640² as files."""
-    root, source = tmp_path_factory.mktemp("data"), SyntheticMattes(seed=0, size=640)
-    for folder in ("fg", "bg"):
-        (root / folder).mkdir()
-    for index in range(12):
-        sample = source(index, np.random.default_rng(0))
-        matte = np.rint(sample.alpha * 255).astype(np.uint8)
-        Image.fromarray(np.dstack([sample.foreground, matte])).save(root / "fg" / f"{index}.png")
-        Image.fromarray(sample.background).save(root / "bg" / f"{index}.jpg", quality=90)
-    return CompositeFolders(root / "fg", root / "bg", backgrounds_each=1000)
-
-
-@cpu_only
-@pytest.mark.parametrize("size", [224, 512])
-def test_which_waits(size, folders, device, compare):
-    """Four batches of four from files: the data alone, the training step alone, one after the other, and at once."""
-    from mattekit.losses import pp_matting_loss
-
-    def batches(workers):
-        return iter(Loader(folders, paper_transform(size), batch_size=4, workers=workers))
-
-    model = pp_matting("hrnet_w18").to(memory_format=torch.channels_last)
-    optimiser = torch.optim.SGD(model.parameters(), 0.01)
-    alone, worked = batches(0), batches(1)
-    held = next(alone)
-
-    def step(batch):
-        loss = pp_matting_loss(model(batch.image), batch.alpha, batch.trimap).total
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-
-    sides = {
-        "data alone": lambda: next(alone),
-        "step alone": lambda: step(held),
-        "one after the other": lambda: step(next(alone)),
-        "data by a worker": lambda: step(next(worked)),
-    }
-    compare(f"data and training step hrnet_w18 4×{size}²", sides, rounds=3, warm_up=1)

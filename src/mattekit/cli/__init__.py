@@ -8,11 +8,19 @@ import argparse
 import sys
 
 from mattekit import __version__
-from mattekit.cli import data, demo, evaluate, info, predict
+from mattekit.cli import ablate, data, demo, evaluate, info, predict, train
 from mattekit.cli.signals import Stopped, stopping
 from mattekit.cli.streams import is_lost, lenient_streams
 
-COMMANDS = {"predict": predict, "evaluate": evaluate, "data": data, "info": info, "demo": demo}
+COMMANDS = {
+    "predict": predict,
+    "evaluate": evaluate,
+    "data": data,
+    "train": train,
+    "ablate": ablate,
+    "info": info,
+    "demo": demo,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,7 @@ import torch
 from mattekit.data import Position, Source
 from mattekit.data.transforms import Transform
 from mattekit.photos import write_atomically
-from mattekit.training.fingerprint import fingerprint
+from mattekit.training.fingerprints import fingerprint
 from mattekit.training.settings import Settings
 
 _HARMLESS = ("workers", "log_every", "checkpoint_every", "validate_every", "sheet_every", "tensorboard")
@@ -22,6 +22,10 @@ _HARMLESS = ("workers", "log_every", "checkpoint_every", "validate_every", "shee
 
 class TrainingError(RuntimeError):
     """A run that cannot begin, or cannot go on. The message says why, and what is left."""
+
+
+class ResumeError(TrainingError):
+    """A folder that holds no run to go on with, or another one. Nothing was done."""
 
 
 @dataclasses.dataclass
@@ -101,20 +105,20 @@ def read_state(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Read a checkpoint, which must be of the run that `identity` tells.
 
     Raises:
-        TrainingError: If it cannot be read, or is of another run; all differences are named.
+        ResumeError: If it cannot be read, or is of another run; all differences are named.
     """
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
         found = state["identity"]
     except Exception as error:
-        raise TrainingError(f"{path} is no checkpoint that can be read: {error}") from error
+        raise ResumeError(f"{path} is no checkpoint that can be read: {error}") from error
     other = [
         f"{name} is {_shown(name, wanted)}, was {_shown(name, found)}"
         for name in {**wanted, **found}
         if _shown(name, wanted) != _shown(name, found)
     ]
     if other:
-        raise TrainingError(f"{path} is of another run, and cannot be resumed: {'; '.join(other)}")
+        raise ResumeError(f"{path} is of another run, and cannot be resumed: {'; '.join(other)}")
     return state
 
 

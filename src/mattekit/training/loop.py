@@ -17,10 +17,12 @@ from mattekit import checkpoints
 from mattekit.data import Loader, Position, Source, collate, paper_transform
 from mattekit.data.transforms import Transform
 from mattekit.photos import write_atomically
+from mattekit.photos.atomic import clear_abandoned
 from mattekit.training import faults, processes
 from mattekit.training.average import moving_average
 from mattekit.training.checkpoint import (
     Progress,
+    ResumeError,
     TrainingError,
     identity,
     random_state,
@@ -30,6 +32,7 @@ from mattekit.training.checkpoint import (
 )
 from mattekit.training.logs import Log, reduced
 from mattekit.training.settings import Settings, rate_factor
+from mattekit.training.sheets import write_sheets
 from mattekit.training.step import Step
 from mattekit.training.validation import validate
 
@@ -50,8 +53,8 @@ def train(
 
     The folder gets ``settings.toml``; ``log.csv`` and ``validation.csv``; ``last.safetensors`` and
     ``best.safetensors``, the weights of the last checkpoint and of the lowest validation SAD, to be opened by
-    ``pp_matting(weights=...)``; and ``state.pt``, the checkpoint to resume. On the CPU a run that was killed and
-    resumed ends in the very bits of one that was left alone.
+    ``pp_matting(weights=...)``; ``sheets``, pictures of validation samples; and ``state.pt``, the checkpoint to resume.
+    On the CPU a run that was killed and resumed ends in the very bits of one that was left alone.
 
     Args:
         step: The model and its losses; trained in place.
@@ -68,9 +71,9 @@ def train(
         The scores of the last validation, as `validate` returns them; empty without validation.
 
     Raises:
-        TrainingError: If the folder holds a run and ``resume`` is off, or a run of other data, another batch size,
-            another number of processes or other settings; if a loss or a gradient is not finite; or if a checkpoint
-            cannot be written.
+        ResumeError: If the folder holds a run and ``resume`` is off, or a run of other data, another batch size,
+            another number of processes or other settings, which are named.
+        TrainingError: If a loss or a gradient is not finite, or a checkpoint cannot be written.
         mattekit.data.SampleError: If a sample cannot be read; it is named.
         ImportError: If Accelerate is missing: ``pip install 'mattekit[train]'``.
 
@@ -94,6 +97,7 @@ def train(
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
+        clear_abandoned(folder)  # by a run that was killed while it wrote
         write_atomically(folder / "settings.toml", lambda file: file.write(settings.to_toml().encode()))
 
     _seed(settings.seed + rank)
@@ -181,6 +185,9 @@ def train(
                 if scores["SAD"] < done.best:
                     done.best = scores["SAD"]
                     _save(accelerator, kept.model, folder / "best.safetensors")
+            draws = is_last or _is_due(done.iteration, settings.sheet_every)
+            if draws and validation is not None and accelerator.is_main_process:
+                write_sheets(folder / "sheets", done.iteration, kept.model, validation)
             if is_last or _is_due(done.iteration, settings.checkpoint_every):
                 own = {"random": random_state(), "log": ({k: v.cpu() for k, v in log.sums.items()}, log.count)}
                 everyone = processes.gathered(accelerator, own)
@@ -216,7 +223,7 @@ def _found(path: Path, ours: dict[str, Any], *, resume: bool) -> dict[str, Any] 
     if not path.exists():
         return None
     if not resume:
-        raise TrainingError(f"{path.parent} holds a run already: resume it, or take another folder")
+        raise ResumeError(f"{path.parent} holds a run already: resume it, or take another folder")
     return read_state(path, ours)
 
 

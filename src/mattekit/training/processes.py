@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed
 from torch import nn
 
 if TYPE_CHECKING:
@@ -30,6 +31,12 @@ def distribute(accelerator: "Accelerator", step: nn.Module, *, sync_batch_norm: 
     if sync_batch_norm and accelerator.device.type == "cuda":
         step = nn.SyncBatchNorm.convert_sync_batchnorm(step)
     return accelerator.prepare_model(step)
+
+
+def finish() -> None:
+    """Leave the other processes, if there are any."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def gathered(accelerator: "Accelerator", value: Any) -> list[Any]:

@@ -7,6 +7,7 @@ import math
 import os
 import tomllib
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self
 
@@ -204,7 +205,7 @@ def _typed(name: str, value: Any, default: Any) -> Any:
         return tuple(_typed(name, item, default[0]) for item in value)
     if isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    check_number(name, value, int) if isinstance(default, int) else check_number(name, value)
+    check_number(name, value, Integral if isinstance(default, int) else Real)
     return type(default)(value)
 
 

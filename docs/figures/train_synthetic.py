@@ -1,0 +1,79 @@
+"""Train from scratch on synthetic mattes, on one CPU core, and write the curve and the sheet that the pages show.
+
+    python docs/figures/train_synthetic.py RUN [ITERATIONS]
+
+Run by hand; it can be killed and started again. The figures go to docs/_static/training.
+"""
+
+import csv
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from plain_network import plain_network
+
+from mattekit.data import SyntheticMattes
+from mattekit.training import PPMattingStep, Settings, train
+
+OUT = Path(__file__).parent.parent / "_static" / "training"
+
+
+def main() -> None:
+    run, iterations = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3000
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    settings = Settings(
+        size=64,
+        batch_size=8,
+        workers=0,
+        iterations=iterations,
+        optimiser="adamw",
+        learning_rate=0.003,
+        warm_up=100,
+        clip=5,
+        ema=0.99,
+        checkpoint_every=200,
+        validate_every=200,
+        sheet_every=200,
+    )
+    validation = SyntheticMattes(seed=1, size=64, length=64)
+    zero = float(np.mean([validation(i, np.random.default_rng(0)).alpha.sum() for i in range(64)]) / 1000)
+    before = time.process_time()
+    source = SyntheticMattes(seed=0, size=80)
+    scores = train(PPMattingStep(plain_network()), source, settings, run, validation=validation, resume=True)
+    record = {
+        "zero": round(zero, 4),
+        "SAD": round(scores["SAD"], 4),
+        "cpu_seconds": round(time.process_time() - before),
+    }
+    print(json.dumps(record))
+    draw(run, iterations, record)
+
+
+def draw(run: Path, iterations: int, record: dict[str, float]) -> None:
+    import matplotlib.pyplot as plt
+
+    OUT.mkdir(parents=True, exist_ok=True)
+    with (run / "validation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    plt.figure(figsize=(6, 3))
+    plt.plot([int(row["iteration"]) for row in rows], [float(row["SAD"]) for row in rows], label="validation SAD")
+    plt.axhline(record["zero"], color="grey", linestyle=":", label="an all-zero answer")
+    plt.axhline(record["zero"] / 4, color="grey", linestyle="--", label="a quarter of that")
+    plt.xlabel("iteration")
+    plt.ylim(bottom=0)
+    plt.legend()
+    plt.tight_layout()
+    plt.savefig(OUT / "curve.svg")
+    for name in ("", "-figure5"):
+        sheet = Image.open(run / "sheets" / f"{iterations:07}{name}.png")
+        sheet.save(OUT / f"sheet{name}.webp", quality=85, method=6)
+    (OUT / "scores.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

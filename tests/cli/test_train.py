@@ -1,0 +1,149 @@
+"""``mattekit train`` and ``mattekit ablate``: what they take, print and return."""
+
+import json
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import torch
+
+from mattekit import checkpoints, cli
+from mattekit.data import SyntheticMattes, write_samples
+from mattekit.models import pp_matting
+from mattekit.training import TrainingError, ablate
+from training.tiny import network
+
+QUICK = ("--size", "32", "--batch-size", "2", "--workers", "0", "--iterations", "2")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_samples(SyntheticMattes(seed=5, size=32, length=6), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    checkpoints.save(network(), path)
+    return path
+
+
+def call(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_train_resume_and_freeze(data, weights, tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ("train", data, "--out", out, "--weights", weights, "--freeze", "encoder", *QUICK)
+    assert call(*arguments) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("trained 2 iterations; validation: SAD ")
+    assert f"next: mattekit predict PHOTO --weights {out}/best.safetensors" in captured.out
+    before, after = network().state_dict(), pp_matting(weights=out / "last.safetensors").state_dict()
+    changed = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
+    assert changed == {"context", "detail"}
+
+    assert call(*arguments) == 2
+    assert "holds a run already: resume it, or take another folder" in capsys.readouterr().err
+    assert call("train", data, "--out", out, "--resume") == 0  # its settings are the run's own
+    assert call("train", data, "--out", out, "--resume", "--batch-size", "4") == 2
+    assert "batch_size is 4, was 2" in capsys.readouterr().err
+
+
+def test_what_does_not_begin(data, tmp_path, capsys):
+    def refused(message, *arguments):
+        assert call("train", *arguments, "--out", tmp_path / "run") == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "run").exists()
+
+    refused("name a folder of photos and mattes")
+    refused("no folder:", tmp_path / "nothing")
+    refused("size must be at least 32, got 16", data, "--size", "16")
+    refused("encoder must be one of", data, "--encoder", "hrnet_w19", *QUICK)
+    (tmp_path / "bad.toml").write_text("iteration = 3")
+    refused("there is no setting 'iteration': did you mean 'iterations'?", data, "--config", tmp_path / "bad.toml")
+    refused("holdout must be above 0", data, "--holdout", "0")
+
+
+def test_print_config_is_what_config_reads(tmp_path, capsys):
+    assert call("train", "--print-config", "--iterations", "9", "--guidance", "5") == 0
+    printed = capsys.readouterr().out
+    assert tomllib.loads(printed)["guidance"] == [5]
+    (tmp_path / "run.toml").write_text(printed)
+    assert call("ablate", "--print-config", "--config", tmp_path / "run.toml") == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_a_run_that_stops_says_so(data, weights, tmp_path, monkeypatch, capsys):
+    def stops(*arguments, **options):
+        raise TrainingError("iteration 7 stopped")
+
+    monkeypatch.setattr("mattekit.training.loop.train", stops)
+    assert call("train", data, "--weights", weights, "--out", tmp_path, *QUICK) == 1
+    assert "mattekit train: iteration 7 stopped" in capsys.readouterr().err
+
+
+def test_the_parser_imports_no_torch():
+    script = (
+        "import sys; from mattekit import cli; cli.main(['train', '--print-config']); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
+
+
+def test_ablate_prints_the_tables(data, tmp_path, monkeypatch, capsys):
+    """The rows are trained with their own guidance and fusion, each once, and not again."""
+    asked = []
+
+    def trains(step, source, settings, folder, **options):
+        asked.append((settings.guidance, settings.fusion, settings.seed, options["resume"]))
+        assert folder.name == f"seed-{settings.seed}"
+        return {"SAD": len(settings.guidance) + settings.seed, "MSE": 0.01, "Grad": 1.0, "Conn": 2.0}
+
+    def ablates(*arguments, **options):
+        return ablation(*arguments, **options, make_step=lambda settings: None)
+
+    ablation = ablate
+    monkeypatch.setattr("mattekit.training.ablation.train", trains)
+    monkeypatch.setattr("mattekit.training.ablation.ablate", ablates)
+    assert call("ablate", data, "--out", tmp_path, "--seeds", "0", "1", *QUICK) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        *("Table 3", "w/o GF", "5", "1, 3, 5", "1, 2, 3, 4, 5", ""),
+        *("Table 4", "w/o FM", "Conv FM", "Rep FM"),
+    ]
+    assert lines[1].split()[2:5] == ["0.5", "±", "0.71"]  # the mean and the standard deviation of 0 and 1
+    assert lines[3].removeprefix("1, 3, 5") == lines[8].removeprefix("Rep FM ")
+    guidances = [(), (5,), (1, 3, 5), (1, 2, 3, 4, 5)]
+    rows = [(guidance, "replace") for guidance in guidances] + [((1, 3, 5), "detail"), ((1, 3, 5), "conv")]
+    assert asked == [(*row, seed, True) for row in rows for seed in (0, 1)]
+
+
+def test_ablate_really_trains(data, tmp_path):
+    """One table with one seed, by the library, on the smallest network; a second call trains nothing."""
+    from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
+    from mattekit.data import open_folder
+    from mattekit.training import PPMattingStep
+    from training.tiny import TRANSFORM, settings
+
+    made = []
+
+    def make(own):
+        model = network(own.guidance)
+        model.fusion = {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion}[own.fusion]()
+        made.append(own)
+        return PPMattingStep(model)
+
+    source = open_folder(data)
+    chosen = settings(iterations=1)
+    options = {"tables": [4], "seeds": [0], "make_step": make, "transform": TRANSFORM}
+    first = ablate(source, source, chosen, tmp_path, **options)
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("state.pt")}
+    assert len(written) == 3
+    assert str(ablate(source, source, chosen, tmp_path, **options)) == str(first)
+    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("state.pt")}
+    assert json.dumps(first.scores)
+    with pytest.raises(ValueError, match="tables must be 3, 4 or both"):
+        ablate(source, source, chosen, tmp_path, tables=[5])

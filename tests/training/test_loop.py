@@ -1,0 +1,149 @@
+"""What the loop computes, against a plain loop written out; and what it leaves in the folder."""
+
+import csv
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from mattekit.data import Batch, Loader, collate
+from mattekit.metrics import sad
+from mattekit.models import pp_matting
+from mattekit.training import PPMattingStep, Step, StepResult, hold_out, train, validate
+from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
+
+
+class Grey(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = torch.nn.Conv2d(3, 4, 3, padding=1)
+        self.head = torch.nn.Conv2d(4, 1, 1)
+
+    def forward(self, image):
+        return Matte(self.head(self.encoder(image)).sigmoid())
+
+
+class GreyStep(Step):
+    def forward(self, batch):
+        output = self.model(batch.image)
+        return StepResult({"total": (output.alpha - batch.alpha).abs().mean()}, output)
+
+    def parameter_groups(self):
+        return [{"params": self.model.encoder.parameters(), "rate": 0.1}, {"params": self.model.head.parameters()}]
+
+
+def test_it_is_the_plain_loop(tmp_path):
+    """Poly schedule, momentum, weight decay, two groups, accumulation, clipping and a moving average, by hand."""
+    options = {"accumulate": 2, "clip": 0.05, "ema": 0.9, "channels_last": False, "weight_decay": 0.01}
+    step = GreyStep(Grey())
+    chosen = settings(learning_rate=0.5, iterations=5, **options)
+    train(step, SOURCE, chosen, tmp_path, transform=TRANSFORM)
+
+    model = Grey()
+    parameters = list(model.parameters())
+    velocity = [torch.zeros_like(p) for p in parameters]
+    average = [p.detach().clone() for p in parameters]
+    batches = iter(Loader(SOURCE, TRANSFORM, batch_size=4, seed=0))
+    for iteration in range(5):
+        model.zero_grad()
+        for batch in itertools.islice(batches, 2):
+            ((model(batch.image).alpha - batch.alpha).abs().mean() / 2).backward()
+        norm = torch.sqrt(sum((p.grad**2).sum() for p in parameters))
+        with torch.no_grad():
+            for index, p in enumerate(parameters):
+                gradient = p.grad * min(1, 0.05 / float(norm)) + 0.01 * p
+                velocity[index] = 0.9 * velocity[index] + gradient
+                p -= 0.5 * (1 - iteration / 5) ** 0.9 * (0.1 if index < 2 else 1) * velocity[index]
+                keep = min(0.9, (1 + iteration) / (10 + iteration)) if iteration else 0
+                average[index] = keep * average[index] + (1 - keep) * p
+    for ours, p in zip(step.model.parameters(), parameters, strict=True):
+        torch.testing.assert_close(ours, p, rtol=1e-4, atol=1e-6)  # sums in another order, five steps of them
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)["average"]
+    for (name, _), expected in zip(step.named_parameters(), average, strict=True):
+        torch.testing.assert_close(kept[f"module.{name}"], expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_what_a_run_leaves(tmp_path):
+    step = PPMattingStep(network())
+    validation = type(SOURCE)(seed=9, size=48, length=3)
+    scores = train(step, SOURCE, settings(validate_every=3), tmp_path, transform=TRANSFORM, validation=validation)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"settings.toml", "log.csv", "validation.csv", "state.pt"} | {
+        f"{name}.safetensors" for name in ("best", "last")
+    } | {"sheets"}
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["2", "4", "6"]
+    assert {"total", "semantic", "detail", "fusion", "gradient_norm", "learning_rate", "skipped"} <= rows[0].keys()
+    for row in rows:
+        parts = sum(float(row[name]) for name in ("semantic", "detail", "fusion"))
+        assert float(row["total"]) == pytest.approx(parts, rel=1e-4)  # six digits in the file
+    with (tmp_path / "validation.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["iteration"] for row in rows] == ["3", "6"]
+    assert float(rows[-1]["SAD"]) == pytest.approx(scores["SAD"], rel=1e-5)
+    assert {path.name for path in (tmp_path / "sheets").iterdir()} == {"0000006.png", "0000006-figure5.png"}
+    again = pp_matting(weights=tmp_path / "last.safetensors")
+    assert validate(again, validation) == scores
+
+
+def test_validation_is_the_mean_of_the_reference_metric():
+    class Half(torch.nn.Module):
+        def forward(self, image):
+            return Matte(torch.full_like(image[:, :1], 0.5))
+
+    samples = [SOURCE(index, None) for index in range(len(SOURCE))]
+    expected = np.mean([sad(np.full_like(sample.alpha, 0.5), sample.alpha) for sample in samples])
+    assert validate(Half(), SOURCE)["SAD"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_frozen_encoder_stays_as_it_was(tmp_path):
+    model = network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    step = PPMattingStep(model, freeze_encoder=True)
+    train(step, SOURCE, settings(iterations=2), tmp_path, transform=TRANSFORM)
+    changed = {
+        name.partition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
+    }
+    assert changed == {"context", "detail"}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeighedBatch(Batch):
+    weight: torch.Tensor = dataclasses.field(default_factory=lambda: torch.zeros(()))
+
+
+def test_another_batch_and_another_loss(tmp_path):
+    seen = []
+
+    def weighed(samples, **options):
+        batch = collate(samples, **options)
+        return WeighedBatch(**vars(batch), weight=1 - batch.alpha)
+
+    class Weighing(ConvolutionStep):
+        def forward(self, batch):
+            seen.append(torch.equal(batch.weight, 1 - batch.alpha))
+            output = self.model(batch.image)
+            loss = ((output.alpha - batch.alpha) ** 2 * batch.weight).mean()
+            return StepResult({"total": loss, "square": loss}, output)
+
+    train(Weighing(Convolutions()), SOURCE, settings(iterations=2), tmp_path, transform=TRANSFORM, collate=weighed)
+    assert seen == [True, True]
+    assert "square" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(("length", "share", "kept"), [(40, 0.05, 2), (2, 0.9, 1), (10, 0.01, 1), (7, 0.5, 4)])
+def test_hold_out_parts_a_source(length, share, kept):
+    source = type(SOURCE)(seed=0, size=32, length=length)
+    training, validation = hold_out(source, share)
+    assert len(validation) == kept
+    assert sorted(training.indices + validation.indices) == list(range(length))
+    assert validation(0, None).name == source(validation.indices[0], None).name
+
+
+def test_a_source_of_one_sample_has_nothing_to_hold_out():
+    with pytest.raises(ValueError, match="at least two samples"):
+        hold_out(type(SOURCE)(length=1), 0.5)

@@ -1,6 +1,7 @@
 """What a run shows: a progress bar, a CSV, TensorBoard on request."""
 
 import csv
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -90,7 +91,9 @@ class Log:
             row = {"iteration": iteration, **scores}
             _append(self.folder / "validation.csv", row)
             self._scalars("validation", row)
-            self._bar.write(f"iteration {iteration}: " + ", ".join(f"{k} {v:.4g}" for k, v in scores.items()))
+            if not self._bar.disable:
+                shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+                self._bar.write(f"iteration {iteration}: {shown}", file=sys.stderr)
 
     def without(self, seconds: float) -> None:
         """Leave so many seconds out of the speed, for they were spent on something else."""

@@ -115,7 +115,7 @@ def test_ablate_prints_the_tables(data, tmp_path, monkeypatch, capsys):
         *("Table 4", "w/o FM", "Conv FM", "Rep FM"),
     ]
     assert lines[1].split()[2:5] == ["0.5", "±", "0.71"]  # the mean and the standard deviation of 0 and 1
-    assert lines[3].removeprefix("1, 3, 5") == lines[8].removeprefix("Rep FM ")
+    assert lines[3].removeprefix("1, 3, 5").strip() == lines[9].removeprefix("Rep FM").strip()
     guidances = [(), (5,), (1, 3, 5), (1, 2, 3, 4, 5)]
     rows = [(guidance, "replace") for guidance in guidances] + [((1, 3, 5), "detail"), ((1, 3, 5), "conv")]
     assert asked == [(*row, seed, True) for row in rows for seed in (0, 1)]

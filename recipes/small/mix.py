@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sources import Composed, Labelled, Pasted, View, distorted, files
+from sources import Composed, Drawn, Labelled, Pasted, View, distorted, files
 
 
 class Mixture:
@@ -25,6 +25,7 @@ class Mixture:
                 (0.08, Composed(files(cutouts / "flora"), backgrounds, side)),
                 (0.12, Pasted((), backgrounds, side, photos)),
                 (0.08, Pasted((), backgrounds, side, people)),
+                (0.08, Drawn((), backgrounds, side)),
             )
         ]
 

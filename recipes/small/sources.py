@@ -13,6 +13,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mattekit.data import SyntheticMattes
+
 cv2.setNumThreads(0)
 
 # Drawings, toys' drawings and flat signs among the photos and cut-outs, seen on sheets of all of them.
@@ -163,6 +165,20 @@ class Composed:
         if rng.random() < 0.4:
             picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 8))
         return picture
+
+
+@dataclass
+class Drawn(Composed):
+    """Drawings with exact mattes, hair, fur and lace among them, over photographed backgrounds."""
+
+    def __len__(self) -> int:
+        return 10_000
+
+    def cutout(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Colours, alpha, exactness."""
+        sample = SyntheticMattes(seed=7, size=320)(index, np.random.default_rng())
+        assert sample.foreground is not None
+        return sample.foreground, (sample.alpha * 255).round().astype(np.uint8), 1.0
 
 
 @dataclass

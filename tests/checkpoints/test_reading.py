@@ -124,7 +124,33 @@ def compressed_zip(path):
         file.writestr("archive/data.pkl", bytes(1 << 20))
 
 
+# a tuple of tuples as a key, whose hash takes 2^60 steps
+KEY = b"\x80\x02}" + b")" + b"q\x07h\x07\x86" * 60 + b"Ns."
+
+
+def zip_of(path, data):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", data)
+        file.writestr("archive/version", "3\n")
+        file.writestr("archive/byteorder", "little")
+
+
+def legacy(path, data):
+    torch.save({}, path, _use_new_zipfile_serialization=False)
+    head = path.read_bytes().partition(b"}q\x00.")[0][:-2]  # up to the content's protocol
+    path.write_bytes(head + data)
+
+
 BOMBS = {
+    "a key without end": (lambda path: zip_of(path, KEY), "cannot be read as .pth: it holds tuples of tuples without"),
+    "the same, before 1.6": (
+        lambda path: legacy(path, KEY),
+        "cannot be read as .pth: it holds tuples of tuples without",
+    ),
+    "the same, doubled": (
+        lambda path: zip_of(path, KEY.replace(b"q\x07h\x07", b"2")),
+        "cannot be read as .pth: it holds tuples of tuples without",
+    ),
     "a sparse member": (sparse, "it claims to hold 17179869184 bytes that are not in it"),
     "a member longer than the file": (
         lambda path: path.write_bytes(member("a.pdparams", 8 << 30) + bytes(1024)),

@@ -253,3 +253,32 @@ def test_what_fits_no_encoder_is_refused_by_names_and_shapes(tmp_path, monkeypat
     for encoder, name in [("hrnet_w48", "other"), ("hrnet_w48", "resnet"), (None, "resnet"), (None, "scalars")]:
         with pytest.raises(RuntimeError, match=f"{name}.pth .*(does not fit HRNet|does not tell its encoder)"):
             pp_matting(encoder, encoder_weights=tmp_path / f"{name}.pth")
+
+
+def test_one_number_is_no_network(tmp_path):
+    """A tensor can be shown larger than what is stored: 1 MB that would make a network of 200 MB, or of all memory."""
+    with torch.device("meta"):
+        shapes = HRNet((128, 256, 512, 1024), modules=(1, 1, 1, 1), blocks=(1, 1, 1, 1)).state_dict()
+    state = {name: torch.zeros((), dtype=x.dtype).expand(x.shape) for name, x in shapes.items()}
+    torch.save(state, tmp_path / "large.pth")
+    size = (tmp_path / "large.pth").stat().st_size
+    with pytest.raises(RuntimeError, match=f"large.pth has {size} bytes, and the network of its weights [0-9]+"):
+        pp_matting(encoder_weights=tmp_path / "large.pth")
+    state["stage4.0.branches.0.0.conv1.weight"] = torch.zeros(1).expand(1 << 40, 1, 1, 1)
+    torch.save(state, tmp_path / "larger.pth")
+    with pytest.raises(RuntimeError, match=r"larger.pth does not tell its encoder"):
+        pp_matting(encoder_weights=tmp_path / "larger.pth")
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.eye(4).view(4, 4, 1, 1).to_sparse(), torch.zeros(4, 4, 1, 1, dtype=torch.cfloat)]
+)
+def test_tensors_that_are_no_plain_numbers_leave_the_model_as_it_was(tmp_path, tensor):
+    model = Backbone()
+    before = {name: x.clone() for name, x in model.state_dict().items()}
+    torch.save({**Backbone().state_dict(), "model.1.weight": tensor}, tmp_path / "odd.pth")
+    with pytest.raises(
+        RuntimeError, match=r"odd.pth .* does not fit Backbone\nof another shape or sort \(1\):\n  model.1.we"
+    ):
+        checkpoints.load(model, tmp_path / "odd.pth")
+    torch.testing.assert_close(model.state_dict(), before)

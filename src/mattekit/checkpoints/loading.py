@@ -8,6 +8,7 @@ from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
@@ -228,8 +229,10 @@ def _left_out(network: nn.Module) -> tuple[str, ...]:
 def _misfit(own: Tensor, given: Tensor) -> str | None:
     if own.shape != given.shape:
         return f"the model has {tuple(own.shape)}, the file {tuple(given.shape)}"
-    if own.is_floating_point() != given.is_floating_point():
+    if own.is_floating_point() != given.is_floating_point() or own.is_complex() != given.is_complex():
         return f"the model has {own.dtype}, the file {given.dtype}"
+    if given.layout != torch.strided or given.is_quantized or given.is_meta:
+        return "the file has no plain numbers"
     return None
 
 

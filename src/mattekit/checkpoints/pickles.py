@@ -1,14 +1,16 @@
 """A machine for the few instructions of pickles that Paddle's files are made of: it looks nothing up, calls nothing."""
 
+import pickletools
 import struct
 from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, BinaryIO
 
 from mattekit.checkpoints.wording import plain, shown
 
 _MOST_INSTRUCTIONS = 4_000_000  # PaddleSeg's largest file has 100,000
 _LONGEST_NAME = 200
+_LARGEST_TUPLE = 100_000  # torch's say sizes and strides
 
 
 class Dtype:
@@ -279,3 +281,34 @@ _NAMES: dict[tuple[str, str], _Name] = {
     ("builtins", "tuple"): _Name(_same_tuple),
     ("__builtin__", "tuple"): _Name(_same_tuple),
 }
+
+
+def check_tuples(file: BinaryIO) -> None:
+    """Read over a pickle and refuse tuples that hold each other so often that to hash one would never end.
+
+    For pickles that another machine runs, such as torch's.
+
+    Raises:
+        UnpicklingError: If there is such a tuple.
+        ValueError: If it is no pickle.
+    """
+    stack: list[int] = []  # how many values each value has within, as far as they are tuples
+    marks: list[int] = []  # the heights of the stack
+    memo: dict[int, int] = {}
+    for instruction, argument, _ in pickletools.genops(file):
+        name, before, after = instruction.name, instruction.stack_before, instruction.stack_after
+        if "PUT" in name or name == "MEMOIZE":
+            memo[int(argument) if argument is not None else len(memo)] = stack[-1]
+        elif "GET" in name:
+            stack.append(memo.get(int(argument), 1))  # pyright: ignore[reportArgumentType]
+        elif name == "MARK":
+            marks.append(len(stack))
+        else:
+            series = pickletools.markobject in before
+            height = marks.pop() if series else len(stack)
+            height -= before.index(pickletools.markobject) if series else len(before)
+            taken, stack[height:] = stack[height:], []
+            size = 1 + sum(taken) if "TUPLE" in name else taken[0] if name == "DUP" else 1
+            if size > _LARGEST_TUPLE:
+                raise UnpicklingError("it holds tuples of tuples without end")
+            stack += [size] * len(after)

@@ -1,6 +1,7 @@
 """State dicts from files, told apart by content."""
 
 import gzip
+import io
 import os
 import pickle
 import re
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -22,12 +23,14 @@ from mattekit.checkpoints.description import from_recipe, parse
 from mattekit.checkpoints.names import MATTEKIT, Kind, NamedTensors, to_mattekit
 from mattekit.checkpoints.paddleseg import limit_of
 from mattekit.checkpoints.pdparams import parse_pdparams
+from mattekit.checkpoints.pickles import check_tuples
 from mattekit.checkpoints.wording import listed, plain, shown
 
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
 _TAR = b"ustar"  # from byte 257 on
 _LEGACY_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_LEGACY_PICKLES = 4  # a magic number, the version, the machine and the content
 
 # numbers that networks learn hardly shrink when packed; this much is believed
 _MOST_PACKED, _ROOM, _MOST_MEMBERS = 16, 1 << 26, 1000
@@ -126,9 +129,13 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path, zipped: bool) -> Any:
     try:
-        if zipped:
-            _check_zip(path)
         with path.open("rb") as file:  # given a path, torch.load would go by its suffix
+            if zipped:
+                _check_zip(file, path.stat().st_size)
+            else:
+                for _ in range(_LEGACY_PICKLES):
+                    check_tuples(file)
+            file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's page advises weights_only=False
         foreign = re.search(r"GLOBAL (\S+)", str(error)[:10_000])
@@ -140,12 +147,15 @@ def _read_torch(path: Path, zipped: bool) -> Any:
         raise RuntimeError(f"{path} cannot be read as .pth: {plain(error)}") from error
 
 
-def _check_zip(path: Path) -> None:
-    """Refuse an archive that inflates: torch packs nothing."""
-    with zipfile.ZipFile(path) as archive:
+def _check_zip(file: BinaryIO, size: int) -> None:
+    """Refuse an archive that inflates, for torch packs nothing, and pickles that would never end."""
+    with zipfile.ZipFile(file) as archive:
         claimed = sum(entry.file_size for entry in archive.infolist())
-    if claimed > (size := path.stat().st_size):
-        raise RuntimeError(f"it claims to hold {claimed} bytes, and has {size}")
+        if claimed > size:
+            raise RuntimeError(f"it claims to hold {claimed} bytes, and has {size}")
+        for name in archive.namelist():
+            if name.endswith("data.pkl"):
+                check_tuples(io.BytesIO(archive.read(name)))
 
 
 def _read_archive(path: Path, zipped: bool) -> Any:

@@ -35,6 +35,8 @@ _FUSIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
     {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion}
 )
 
+_MOST_PACKED, _ROOM = 32, 1 << 26
+
 
 def pp_matting(
     encoder: str | Encoder | None = None,
@@ -175,6 +177,10 @@ def _loaded(make_model: Callable[[], Any], checkpoint: Checkpoint) -> Any:
         outline = make_model()
     report, _ = compare(outline, checkpoint)
     demand_complete(report, outline, checkpoint)
+    # a file can show one tensor as many, or as a larger one; packing and half precision save less than this
+    size, file_size = sum(x.nbytes for x in outline.state_dict().values()), checkpoint.path.stat().st_size
+    if size > _MOST_PACKED * file_size + _ROOM:
+        raise RuntimeError(f"{checkpoint.path} has {file_size} bytes, and the network of its weights {size}")
     model = make_model()
     load_checkpoint(model, checkpoint)
     return model
@@ -199,7 +205,7 @@ def _fitting_encoder(
             return HRNet(**_hrnet_sizes(tensors), **settings)
         takes = inspect.signature(_ENCODERS[name]).parameters
         return _ENCODERS[name](**{key: value for key, value in settings.items() if key in takes})
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise RuntimeError(f"{checkpoint.path} does not tell its encoder, name or pass it: {plain(error)}") from error
 
 

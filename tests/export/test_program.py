@@ -1,0 +1,47 @@
+"""One export, which torch takes long for, looked at from all sides."""
+
+import json
+
+import pytest
+import torch
+
+from mattekit import export
+from oracles.networks import lively, small
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    torch.manual_seed(0)
+    model = lively(small())
+    return model, export.program(model, tmp_path_factory.mktemp("export") / "a.pt2")
+
+
+@torch.no_grad()
+def test_equals_torch_at_sizes_not_traced(exported):
+    model, result = exported
+    assert result.outputs == ("alpha", "detail", "semantic_logits")
+    assert result.difference < 1e-4
+    assert result.bytes == result.path.stat().st_size
+    files = {"mattekit.json": ""}
+    program = torch.export.load(result.path, extra_files=files).module()
+    assert json.loads(files["mattekit.json"]) == result.metadata
+    for size in [(1, 3, 64, 160), (2, 3, 96, 64), (3, 3, 33, 47), (1, 3, 100, 131), (1, 3, 224, 96)]:
+        image = torch.rand(size)
+        torch.testing.assert_close(tuple(program(image)), tuple(model(image)), rtol=1e-4, atol=1e-4)
+    # torch names the side and the bound in one way or another
+    with pytest.raises((RuntimeError, AssertionError), match="33"):
+        program(torch.rand(1, 3, 64, 32))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"path": "a.onnx"}, ValueError, "path must end in .pt2, got 'a.onnx'"),
+        ({"tolerance": -1}, ValueError, "tolerance must be positive, got -1"),
+        ({"model": torch.nn.ReLU()}, TypeError, "model must be a PPMatting, got ReLU"),
+        ({"model": small()}, ValueError, "model must be in evaluation mode"),
+    ],
+)
+def test_says_what_is_wrong(arguments, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        export.program(**{"model": small().eval(), "path": tmp_path / "a.pt2", **arguments})

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types unit docs dist benchmarks format clean
+.PHONY: help demo test lint types unit docs web dist benchmarks format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -31,6 +31,11 @@ docs: $(VENV)/.installed-dev ## build the pages into docs/_build/html and check 
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W --keep-going -n -b html docs docs/_build/html
 	$(BIN)/python docs/check.py docs/_build/html
 
+web: $(VENV)/.installed-dev ## put the page that mattes photos in the browser together in web/dist (needs npm)
+	npm install --prefix web --no-audit --no-fund
+	$(BIN)/python web/assemble.py web/dist
+	$(BIN)/mattekit export small web/dist/matte.onnx --half
+
 dist: $(VENV)/.installed-dev ## build the sdist and the wheel into dist/ and check them
 	rm -rf dist
 	$(BIN)/python -m build
@@ -47,7 +52,7 @@ benchmarks: $(VENV)/.installed-dev ## measure on this machine: a table, JSON in 
 	$(BIN)/python benchmarks/plot.py benchmarks/results/table.json docs/_static/benchmarks.svg
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) dist build docs/_build docs/_run matte-demo benchmarks/results
+	rm -rf $(VENV) web/dist web/node_modules dist build docs/_build docs/_run matte-demo benchmarks/results
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"

@@ -86,6 +86,5 @@ def test_mattes_a_dropped_photo_as_torch_does(address, tmp_path):
     np.testing.assert_array_equal(cutout[opaque][:, :3], photo[opaque])
 
     assert {method for method, _ in result["requests"]} == {"GET"}  # nothing is uploaded
-    assert {
-        url.split("/")[0] + "//" + url.split("/")[2] for _, url in result["requests"] if url.startswith("http")
-    } == {address.rstrip("/")}
+    fetched = [url for _, url in result["requests"] if url.startswith("http")]
+    assert all(url.startswith(address) for url in fetched)

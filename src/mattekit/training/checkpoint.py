@@ -37,12 +37,14 @@ class Progress:
         position: Where the loader stands.
         skipped: Samples that could not be read, and were left out.
         best: The lowest SAD of a validation.
+        scores: Of the last validation.
     """
 
     iteration: int = 0
     position: Position = dataclasses.field(default_factory=Position)
     skipped: int = 0
     best: float = float("inf")
+    scores: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def identity(

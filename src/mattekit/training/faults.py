@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,28 +12,23 @@ from mattekit.data import Batch
 from mattekit.data.batch import Position
 from mattekit.photos import write_atomically
 from mattekit.training.checkpoint import TrainingError, random_state, restore_random_state
-from mattekit.training.settings import Settings
 from mattekit.training.step import Step, StepResult
+
+if TYPE_CHECKING:
+    from mattekit.training.run import Run
 
 
 def stop(
-    folder: Path,
-    step: Step,
-    batches: Sequence[Any],
-    losses: Mapping[str, Tensor],
-    *,
-    iteration: int,
-    settings: Settings,
-    randomness: Mapping[str, Any],
-    rank: int,
+    run: "Run", batches: Sequence[Any], losses: Mapping[str, Tensor], randomness: Mapping[str, Any]
 ) -> TrainingError:
     """Write what reproduces a step whose loss or gradient is not finite, and return the error that tells of it."""
-    path = folder / f"failed-{iteration}-{rank}.pt"
+    step, iteration = run.step, run.progress.iteration
+    path = run.folder / f"failed-{iteration}-{run.accelerator.process_index}.pt"
     dump = {
         "step": step.state_dict(),
         "batches": [{field.name: _plain(getattr(b, field.name)) for field in dataclasses.fields(b)} for b in batches],
         "random": dict(randomness),
-        "precision": settings.precision,
+        "precision": run.settings.precision,
         "iteration": iteration,
     }
     try:

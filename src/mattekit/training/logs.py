@@ -3,9 +3,10 @@
 import csv
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from tqdm import tqdm
 
 from mattekit.photos import write_atomically
 from mattekit.training.settings import Settings
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class Log:
@@ -24,13 +28,16 @@ class Log:
         folder: Gets ``log.csv`` and ``validation.csv``.
         settings: How often a line is written, and whether for TensorBoard too.
         iteration: Where the run goes on.
-        is_main: Whether this process writes.
+        accelerator: The processes, of which the main one writes.
         progress: Show a bar.
     """
 
-    def __init__(self, folder: Path, settings: Settings, iteration: int, *, is_main: bool, progress: bool) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, iteration: int, *, accelerator: "Accelerator", progress: bool
+    ) -> None:
         self.folder = folder
-        self.is_main = is_main
+        self.accelerator = accelerator
+        self.is_main = is_main = accelerator.is_main_process
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self._images, self._waited, self._begun = 0, 0.0, time.perf_counter()
@@ -64,8 +71,9 @@ class Log:
         self._waited += waited
         self._bar.update()
 
-    def line(self, iteration: int, means: Mapping[str, float], others: Mapping[str, Any]) -> None:
-        """Write the means since the last line, and begin anew."""
+    def line(self, iteration: int, others: Mapping[str, Any]) -> None:
+        """Write the means since the last line, over all processes, and others, and begin anew."""
+        means = self._means()
         seconds = max(time.perf_counter() - self._begun, 1e-9)
         row = {
             "iteration": iteration,
@@ -95,9 +103,17 @@ class Log:
                 shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
                 self._bar.write(f"iteration {iteration}: {shown}", file=sys.stderr)
 
-    def without(self, seconds: float) -> None:
-        """Leave so many seconds out of the speed, for they were spent on something else."""
-        self._begun += seconds
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Leave what is done within out of the speed."""
+        began = time.perf_counter()
+        yield
+        self._begun += time.perf_counter() - began
+
+    def _means(self) -> dict[str, float]:
+        values = torch.stack(list(self.sums.values())) / self.count
+        means: Any = self.accelerator.reduce(values, reduction="mean")
+        return dict(zip(self.sums, means.tolist(), strict=True))
 
     def _scalars(self, group: str, row: Mapping[str, Any]) -> None:
         if self._board is not None:
@@ -130,11 +146,3 @@ def _cut(path: Path, iteration: int) -> None:
     kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= iteration]
     text = "".join([head, *kept]) if kept else ""
     write_atomically(path, lambda file: file.write(text.encode()))
-
-
-def reduced(accelerator: Any, log: Log) -> dict[str, float]:
-    """The means since the last line over all processes."""
-    if not log.sums:
-        return {}
-    values = torch.stack([log.sums[name].to(accelerator.device) for name in log.sums]) / log.count
-    return dict(zip(log.sums, accelerator.reduce(values, reduction="mean").tolist(), strict=True))

@@ -1,0 +1,177 @@
+"""A run: what is trained, how far it is, and the folder that keeps it."""
+
+import dataclasses
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mattekit import checkpoints
+from mattekit.data import Position, Source
+from mattekit.photos import write_atomically
+from mattekit.photos.atomic import clear_abandoned
+from mattekit.training import processes
+from mattekit.training.average import moving_average
+from mattekit.training.checkpoint import (
+    Progress,
+    ResumeError,
+    TrainingError,
+    random_state,
+    read_state,
+    restore_random_state,
+    write_state,
+)
+from mattekit.training.logs import Log
+from mattekit.training.settings import Settings, rate_factor
+from mattekit.training.sheets import write_sheets
+from mattekit.training.step import Step
+from mattekit.training.validation import validate
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class Run:
+    """What a loop trains, and what it keeps of it.
+
+    Args:
+        step: The model and its losses; it is brought to the device and set to training.
+        settings: Of the optimiser, the average and the seed.
+        folder: Where the run is kept; made by the main process.
+        identity: What a checkpoint must have in common with this run.
+        accelerator: The processes.
+        resume: Go on from the folder's checkpoint, if there is one.
+
+    Attributes:
+        progress: How far it is.
+        optimiser: With a group for each of the step's.
+        average: The moving average, or None.
+        log_sums: What the checkpoint's log had not written yet.
+
+    Raises:
+        ResumeError: If the folder holds a run and ``resume`` is off, or another run.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        settings: Settings,
+        folder: Path,
+        identity: Mapping[str, Any],
+        accelerator: "Accelerator",
+        *,
+        resume: bool,
+    ) -> None:
+        self.step, self.settings, self.folder = step, settings, folder
+        self.identity, self.accelerator = identity, accelerator
+        state = self._found(resume)
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            folder.mkdir(parents=True, exist_ok=True)
+            clear_abandoned(folder)  # by a run that was killed while it wrote
+            write_atomically(folder / "settings.toml", lambda file: file.write(settings.to_toml().encode()))
+        seed = settings.seed + accelerator.process_index
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        if settings.channels_last:
+            step.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]: torch's types lack it
+        step.to(accelerator.device).train()
+        self.optimiser = make_optimiser(step, settings)
+        self.average = moving_average(step, settings.ema) if settings.ema else None
+        self.progress = Progress()
+        self.log_sums: tuple[dict[str, Tensor], int] = {}, 0
+        if state is not None:
+            self._restore(state)
+
+    @property
+    def kept(self) -> Step:
+        """What is validated and saved: the average, if there is one."""
+        return self.step if self.average is None else self.average.module  # pyright: ignore[reportReturnType]: torch's
+
+    def is_due(self, every: int) -> bool:
+        """Whether something is to be done now that is done every so many iterations (0: never), and at the end."""
+        done = self.progress.iteration
+        return done == self.settings.iterations or bool(every and done % every == 0)
+
+    def set_rate(self) -> float:
+        """Give each group its learning rate for the next step, and return the whole rate."""
+        rate = self.settings.learning_rate * rate_factor(self.settings, self.progress.iteration)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group.get("rate", 1.0)
+        return rate
+
+    def validate(self, source: Source, log: Log) -> None:
+        """Score what is kept, and save it if it is the best so far."""
+        own = self.accelerator
+        scores = validate(
+            self.kept.model, source, rank=own.process_index, processes=own.num_processes, device=own.device
+        )
+        self.progress.scores = scores
+        log.validation(self.progress.iteration, scores)
+        if scores["SAD"] < self.progress.best:
+            self.progress.best = scores["SAD"]
+            self._save_weights("best.safetensors")
+
+    def draw(self, source: Source) -> None:
+        """Write sheets of some samples."""
+        if self.accelerator.is_main_process:
+            write_sheets(self.folder / "sheets", self.progress.iteration, self.kept.model, source)
+
+    def save(self, log: Log) -> None:
+        """Write the checkpoint and the last weights."""
+        sums = {name: value.cpu() for name, value in log.sums.items()}
+        own = {"random": random_state(), "log": (sums, log.count)}
+        everyone = processes.gathered(self.accelerator, own)
+        if self.accelerator.is_main_process:
+            state = {
+                "identity": self.identity,
+                "step": self.step.state_dict(),
+                "average": None if self.average is None else self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "progress": dataclasses.asdict(self.progress),
+                "processes": everyone,
+            }
+            write_state(self.folder / "state.pt", state)
+        self._save_weights("last.safetensors")
+
+    def _found(self, resume: bool) -> dict[str, Any] | None:
+        path = self.folder / "state.pt"
+        if not path.exists():
+            return None
+        if not resume:
+            raise ResumeError(f"{self.folder} holds a run already: resume it, or take another folder")
+        return read_state(path, self.identity)
+
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        self.step.load_state_dict(state["step"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.progress = Progress(**{**state["progress"], "position": Position(**state["progress"]["position"])})
+        own = state["processes"][self.accelerator.process_index]
+        sums, count = own["log"]
+        self.log_sums = {name: value.to(self.accelerator.device) for name, value in sums.items()}, count
+        restore_random_state(own["random"])
+
+    def _save_weights(self, name: str) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        path = self.folder / name
+        try:
+            checkpoints.save(self.kept.model, path)
+        except OSError as error:
+            raise TrainingError(f"the weights could not be written to {path}: {error}") from error
+
+
+def make_optimiser(step: Step, settings: Settings) -> torch.optim.Optimizer:
+    """The optimiser that settings describe, for the parameter groups of a step."""
+    groups = step.parameter_groups()
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(groups, rate, momentum=settings.momentum, weight_decay=decay)
+    return torch.optim.AdamW(groups, rate, betas=(settings.momentum, 0.999), weight_decay=decay)

@@ -13,9 +13,9 @@ import time
 from pathlib import Path
 
 import torch
-from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, settings
 
 from mattekit.training import train
+from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, settings
 
 SETTINGS = settings(iterations=30, checkpoint_every=2, log_every=5, ema=0.9, accumulate=2, validate_every=10)
 VALIDATION = type(SOURCE)(seed=4, size=40, length=2)

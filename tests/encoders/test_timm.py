@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from mattekit.encoders import Encoder
-from mattekit.encoders.timm import TimmEncoder
+from mattekit.encoders import Encoder, TimmEncoder
 from mattekit.models import pp_matting
 
 

@@ -221,6 +221,11 @@ class _Two(nn.Module):
         (lambda f: dict(enumerate(f)), TypeError, "encoder must return a list or tuple of features, got dict"),
         (lambda f: f[:1], ValueError, r"encoder must return features of its channels, \(8, 16\), got \(8,\)"),
         (lambda f: f[::-1], ValueError, r"encoder must return features of its channels, \(8, 16\), got \(16, 8\)"),
+        (
+            lambda f: [f[0], f[1][..., 1:]],
+            ValueError,
+            r"encoder must return features at its strides, \(2, 4\), got sizes \[\(16, 16\), \(8, 7\)\] of an image of",
+        ),
     ],
 )
 def test_features_are_what_the_encoder_says(give, error, message):
@@ -233,6 +238,9 @@ def test_an_encoder_has_two_features_at_least():
     encoder = _Two(list)
     encoder.channels = (8,)
     with pytest.raises(ValueError, match=r"encoder must have two features at least, got channels \(8,\)"):
+        pp_matting(encoder)
+    encoder.channels, encoder.strides = (8, 16), (2, 4, 8)
+    with pytest.raises(ValueError, match=r"encoder must have a stride for each feature, got channels \(8, 16\)"):
         pp_matting(encoder)
 
 

@@ -1,6 +1,5 @@
 """Encoders: backbones that turn an image into features of several resolutions."""
 
-from mattekit.encoders import timm
 from mattekit.encoders._protocol import Encoder
 from mattekit.encoders.efficientnet_lite import (
     EfficientNetLite,
@@ -23,12 +22,14 @@ from mattekit.encoders.hrnet import (
     hrnet_w48,
     hrnet_w64,
 )
+from mattekit.encoders.timm import TimmEncoder
 
 __all__ = [
     "EfficientNetLite",
     "Encoder",
     "FeaturePyramid",
     "HRNet",
+    "TimmEncoder",
     "efficientnet_lite0",
     "efficientnet_lite1",
     "efficientnet_lite2",
@@ -43,5 +44,4 @@ __all__ = [
     "hrnet_w44",
     "hrnet_w48",
     "hrnet_w64",
-    "timm",
 ]

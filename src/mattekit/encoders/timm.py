@@ -27,7 +27,7 @@ class TimmEncoder(nn.Module):
         https://huggingface.co/docs/timm/feature_extraction
 
     Example:
-        >>> from mattekit.encoders.timm import TimmEncoder
+        >>> from mattekit.encoders import TimmEncoder
         >>> encoder = TimmEncoder("resnet34")  # doctest: +SKIP
         >>> encoder.channels, encoder.strides  # doctest: +SKIP
         ((64, 64, 128, 256, 512), (2, 4, 8, 16, 32))
@@ -55,7 +55,7 @@ def _import_timm() -> Any:
         import timm  # pyright: ignore[reportMissingImports]
     except (ImportError, RuntimeError) as error:  # torchvision beside another torch build fails with a RuntimeError
         raise ImportError(
-            "encoders.timm needs timm and a torchvision that fits your torch: "
+            "TimmEncoder needs timm and a torchvision that fits your torch: "
             f"pip install 'mattekit[timm]' ({type(error).__name__}: {error})"
         ) from error
     return timm

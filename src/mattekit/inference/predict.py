@@ -270,10 +270,14 @@ def _predict(
     with in_evaluation(model):
         network = model if windows is None else prepared(model)
         for scale, flip in views:
-            view = to_multiple_of(limited if scale == 1 else _scaled(limited, scale), _MULTIPLE)
+            view = limited if scale == 1 else _scaled(limited, scale)
+            if any(side % _MULTIPLE for side in view.shape[:2]):  # a photo that fits is not copied: it may be large
+                view = to_multiple_of(view, _MULTIPLE)
             parts = outputs(network, _flipped(view) if flip else view, windows, sure=trimap is not None)
             for name, x in join_arrays(parts, fields, view.shape[:2]).items():
-                x = resize(_flipped(x) if flip else x, size).clip(0, 1)
+                x = _flipped(x) if flip else x
+                x = x if x.shape[:2] == size else resize(x, size)
+                np.clip(x, 0, 1, out=x)
                 mean[name] = x if len(views) == 1 else mean.get(name, 0) + x / len(views)
     if trimap is not None:
         mean["alpha"] = trimaps.apply(mean["alpha"], trimap)

@@ -16,7 +16,7 @@ from torchmetrics.utilities import dim_zero_cat
 from mattekit._checks import check_choice
 from mattekit.metrics.connectivity_error import EMPTY, Empty, score_connectivity
 from mattekit.metrics.gradient_error import score_gradient
-from mattekit.metrics.inputs import REGIONS, Batch, Matte, Region, prepare
+from mattekit.metrics.inputs import REGIONS, Batch, Matte, Region, batch_of
 from mattekit.metrics.mad import score_mad
 from mattekit.metrics.mse import score_mse
 from mattekit.metrics.sad import score_sad
@@ -61,7 +61,7 @@ class _ImageMetric(Metric):
 
     def update(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> None:
         """Add the images of a batch; arguments as the function takes them."""
-        batch = prepare(
+        batch = batch_of(
             pred,
             alpha,
             trimap,

@@ -10,7 +10,7 @@ import numpy as np
 from mattekit._checks import check_choice
 from mattekit.metrics import _levels
 from mattekit.metrics._sums import mask_of
-from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, prepare
+from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, batch_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,7 +79,7 @@ def connectivity_error(
         5.0
     """
     check_choice("empty", empty, EMPTY)
-    batch = prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap)
+    batch = batch_of(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap)
     return score_connectivity(batch, empty=empty, raw=raw)
 
 

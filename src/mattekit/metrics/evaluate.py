@@ -9,7 +9,7 @@ import numpy as np
 from mattekit._checks import check_choice
 from mattekit.metrics.connectivity_error import EMPTY, ConnectivityOptions, Empty, score_connectivity
 from mattekit.metrics.gradient_error import score_gradient
-from mattekit.metrics.inputs import Matte, Region, prepare
+from mattekit.metrics.inputs import Matte, Region, batch_of
 from mattekit.metrics.mad import score_mad
 from mattekit.metrics.mse import score_mse
 from mattekit.metrics.sad import score_sad
@@ -89,7 +89,7 @@ def evaluate(
         (0.05, 0.25, 0.05)
     """
     check_choice("empty", empty, EMPTY)
-    batch = prepare(
+    batch = batch_of(
         pred,
         alpha,
         trimap,

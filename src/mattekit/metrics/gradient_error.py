@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 
 from mattekit.metrics._sums import mask_of
-from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, prepare
+from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, batch_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +65,7 @@ def gradient_error(
         0.0
     """
     return score_gradient(
-        prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap), raw=raw
+        batch_of(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap), raw=raw
     )
 
 

@@ -81,7 +81,7 @@ class Batch:
         return self.region.sum((1, 2))
 
 
-def prepare(
+def batch_of(
     pred: Any,
     alpha: Any,
     trimap: Any,

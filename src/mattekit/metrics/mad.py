@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 
 from mattekit.metrics._sums import absolute_sum, absolute_sums, mean, means
-from mattekit.metrics.inputs import Batch, Matte, Options, Region, prepare
+from mattekit.metrics.inputs import Batch, Matte, Options, Region, batch_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ def mad(
         >>> mad(np.full((10, 10), 0.5), np.zeros((10, 10)))
         0.5
     """
-    return score_mad(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap))
+    return score_mad(batch_of(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap))
 
 
 def score_mad(batch: Batch) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 
 from mattekit.metrics._sums import mean, means, squared_sum, squared_sums
-from mattekit.metrics.inputs import Batch, Matte, Options, Region, prepare
+from mattekit.metrics.inputs import Batch, Matte, Options, Region, batch_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,7 @@ def mse(
         >>> mse(np.full((10, 10), 0.5), np.zeros((10, 10)))
         0.25
     """
-    return score_mse(prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap))
+    return score_mse(batch_of(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap))
 
 
 def score_mse(batch: Batch) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import numpy as np
 
 from mattekit.metrics._sums import absolute_sum, absolute_sums
-from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, prepare
+from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, batch_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +51,7 @@ def sad(
         50.0
     """
     return score_sad(
-        prepare(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap), raw=raw
+        batch_of(pred, alpha, trimap, region=region, apply_trimap=apply_trimap, check_trimap=check_trimap), raw=raw
     )
 
 

@@ -11,7 +11,6 @@ from torch import nn
 from mattekit import blocks, encoders
 from mattekit.checkpoints.description import Outline, argument_names, check_data, describe
 from mattekit.checkpoints.wording import listed, plain, shown
-from mattekit.encoders.timm import TimmEncoder
 from mattekit.models.pp_matting import PPMatting
 from mattekit.models.preprocessing import Preprocessing
 
@@ -24,7 +23,7 @@ PARTS: Mapping[str, type] = MappingProxyType(
         for cls in (getattr(room, name) for name in room.__all__)
         if inspect.isclass(cls) and issubclass(cls, nn.Module)
     }
-    | {cls.__name__: cls for cls in (TimmEncoder, PPMatting, Preprocessing)}
+    | {cls.__name__: cls for cls in (PPMatting, Preprocessing)}
 )
 """Every class that a description may name."""
 

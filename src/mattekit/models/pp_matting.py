@@ -100,7 +100,7 @@ class PPMatting(nn.Module):
         size, tile_bytes = size_of(image), self.tile_bytes
         normalised = Level([image], size, self.normalise, stride=1)
         features = levels_of(self.encoder, normalised, tile_bytes=tile_bytes)
-        _check_features(features, self.encoder)
+        _check_features(features, self.encoder, size)
         semantic_logits, guidance = levels_of(self.context, features[-1], size, tile_bytes=tile_bytes)
         detail_logits = self._detail_logits(features[:2], guidance, size)
         semantic_logits = Level([semantic_logits], size, _full_precision, stride=1)
@@ -172,17 +172,25 @@ class PPMatting(nn.Module):
 
 
 def check_encoder(encoder: object) -> None:
-    """Demand an `Encoder` of two features at least."""
+    """Check that it is an `Encoder` of at least two features."""
     if not isinstance(encoder, nn.Module):
         raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
     if not isinstance(encoder, Encoder):
         raise TypeError(f"encoder must have channels and strides, which {type(encoder).__name__} lacks")
     if len(encoder.channels) < 2:
         raise ValueError(f"encoder must have two features at least, got channels {tuple(encoder.channels)}")
+    if len(encoder.strides) != len(encoder.channels):
+        raise ValueError(
+            f"encoder must have a stride for each feature, got channels {tuple(encoder.channels)} "
+            f"and strides {tuple(encoder.strides)}"
+        )
 
 
-def _check_features(features: object, encoder: Encoder) -> None:
-    """Demand of an encoder's features what its channels say."""
+def _check_features(features: object, encoder: Encoder, size: Sequence[int]) -> None:
+    """Check that features have the channels and the sizes that the encoder declares.
+
+    A side over its stride may be rounded either way: timm's patches leave out what does not fill one.
+    """
     if torch.compiler.is_compiling():
         return
     if not isinstance(features, list | tuple):
@@ -191,6 +199,13 @@ def _check_features(features: object, encoder: Encoder) -> None:
     found = tuple(feature.shape[1] for feature, _ in known)
     if len(features) != len(encoder.channels) or found != tuple(channels for _, channels in known):
         raise ValueError(f"encoder must return features of its channels, {tuple(encoder.channels)}, got {found}")
+    sizes = [tuple(size_of(feature)) for feature in features]
+    for found, stride in zip(sizes, encoder.strides, strict=True):
+        if not all(side // stride <= part <= -(-side // stride) for part, side in zip(found, size, strict=True)):
+            raise ValueError(
+                f"encoder must return features at its strides, {tuple(encoder.strides)}, got sizes {sizes} "
+                f"of an image of {tuple(size)}"
+            )
 
 
 def check_image(image: Tensor | Level) -> None:

@@ -4,9 +4,12 @@ A module that says how far it sees can be run on a part of a photo, with as many
 there what it gives on the whole. One that says nothing runs on the whole.
 """
 
+from mattekit.windows.calling import levels_of, wholes
 from mattekit.windows.declarations import chain, declared, halo, has_hooks, parallel
-from mattekit.windows.levels import Level, Window, compute_levels, in_order, levels_of, size_of, through, tiled, wholes
+from mattekit.windows.levels import Level, compute_levels, in_order, size_of, through
 from mattekit.windows.resizing import resize_bilinear
+from mattekit.windows.spans import Window
+from mattekit.windows.tiling import tiled
 
 __all__ = [
     "Level",

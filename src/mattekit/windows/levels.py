@@ -10,27 +10,15 @@ that size come fresh from the system, page by page, each time, and pass through 
 a CPU that costs more than the arithmetic. A tile stays in the cache.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, TypeGuard
+from typing import NamedTuple, TypeGuard
 
-import torch
 from torch import Tensor, nn
 
-from mattekit.windows.declarations import declared, halo
-from mattekit.windows.resizing import Spans, cut, needed, resize_bilinear, resize_part
-
-Size = tuple[int, int]
-
-
-class Window(NamedTuple):
-    """A part of an image, in pixels, in the order of torchvision's ``crop``."""
-
-    top: int
-    left: int
-    height: int
-    width: int
+from mattekit.windows.declarations import halo
+from mattekit.windows.resizing import needed, resize_bilinear, resize_part
+from mattekit.windows.spans import Size, Spans, Window, assembled, both, cut, spans_of, surroundings, tiles_of, union
 
 
 class Level:
@@ -106,7 +94,7 @@ class Level:
     def needs(self, spans: Spans) -> list[Spans]:
         """Which part of each of its `sources` ``spans`` of the feature are made of."""
         around = self._around(spans)
-        return [_both(needed, around, size, size_of(x)) for x, size in self.sources]
+        return [both(needed, around, size, size_of(x)) for x, size in self.sources]
 
     def compute(self, spans: Spans, parts: Sequence["_Part"], tile_bytes: int | None) -> Tensor:
         """Return ``spans`` of the feature, given the parts of its `sources` that it `needs`."""
@@ -123,15 +111,15 @@ class Level:
             channels = self.channels or sum(part.x.shape[1] for part in parts)
             stride = self.stride or 1
             pixels = tile_bytes // max(channels * parts[0].x.shape[0] * parts[0].x.element_size() * stride**2, 1)
-            tiles = _tiles(spans, pixels, at_least=4 * self.halo // stride)
-        return _assembled(on, tiles, spans, (1,))[0]
+            tiles = tiles_of(spans, pixels, at_least=4 * self.halo // stride)
+        return assembled(on, tiles, spans, (1,))[0]
 
     def _around(self, spans: Spans) -> Spans:
         """What a part of the feature is made of, at the resolution of the inputs once they are resized."""
         whole = self.sources[0][1]
         if self.halo is None:
             return range(whole[0]), range(whole[1])
-        return _both(_surroundings, spans, whole, (self.halo, self.halo), (self.stride or 1, self.stride or 1))
+        return both(surroundings, spans, whole, (self.halo, self.halo), (self.stride or 1, self.stride or 1))
 
     def _inner(self, result: Tensor, around: Spans, tile: Spans) -> Tensor:
         """A tile, of what the function made of its surroundings."""
@@ -211,13 +199,13 @@ def compute_levels(
     levels = list(levels)
     if window is None and tile_bytes is None:
         return [level.whole() for level in levels]
-    asked = [_spans_of(window, level.size) for level in levels]
+    asked = [spans_of(window, level.size) for level in levels]
     order = in_order(levels)
     wanted: dict[Level, Spans] = {}
 
     def want(level: Level, spans: Spans) -> None:
         before = wanted.get(level, spans)
-        wanted[level] = _both(_union, before, spans)
+        wanted[level] = both(union, before, spans)
 
     for level, spans in zip(levels, asked, strict=True):
         want(level, spans)
@@ -283,51 +271,6 @@ def in_order(levels: Iterable[Level]) -> list[Level]:
     return list(order)
 
 
-def levels_of(module: nn.Module, *args: Any, tile_bytes: int | None = None) -> Any:
-    """Call a module, so that of what it returns as little as possible is computed yet.
-
-    Args:
-        module: A module. Where it declares ``levels``, that is called, and what it returns may hold levels. Else it is
-            called itself, with whole tensors.
-        args: What it takes. A `Level` may stand for a tensor, also within a list.
-        tile_bytes: As in `compute_levels`.
-
-    Example:
-        >>> import torch
-        >>> from mattekit.windows import levels_of
-        >>> levels_of(torch.nn.ReLU(), torch.tensor([-1.0, 2.0]))
-        tensor([0., 2.])
-    """
-    if not torch.compiler.is_dynamo_compiling() and declared(module, "levels") is not None:
-        return module.levels(*args)  # pyright: ignore[reportCallIssue]
-    return module(*wholes(args, tile_bytes))
-
-
-def wholes(args: Any, tile_bytes: int | None = None) -> Any:
-    """Return arguments with whole tensors for levels.
-
-    Args:
-        args: Anything; levels within lists and tuples count.
-        tile_bytes: As in `compute_levels`.
-
-    Returns:
-        The same, with tensors.
-
-    Example:
-        >>> import torch
-        >>> from mattekit.windows import Level, wholes
-        >>> [x.shape for x in wholes([Level([torch.rand(1, 1, 2, 2)], (4, 4))])]
-        [torch.Size([1, 1, 4, 4])]
-    """
-    if isinstance(args, Level):
-        for level in in_order([args]):
-            level.whole(tile_bytes)
-        return args.whole()
-    if isinstance(args, list | tuple) and not isinstance(args, torch.Size):
-        return tuple(wholes(x, tile_bytes) for x in args)
-    return args
-
-
 def size_of(x: Tensor | Level) -> Size:
     """Height and width.
 
@@ -348,128 +291,5 @@ def size_of(x: Tensor | Level) -> Size:
     return x.shape[-2], x.shape[-1]
 
 
-def tiled(
-    function: Callable[[Tensor], Sequence[Tensor]],
-    x: Tensor | Level,
-    *,
-    halo: int,
-    strides: Sequence[int],
-    channels: int,
-    tile_bytes: int,
-) -> list[Tensor]:
-    """Call a function that returns features of several resolutions on tiles of its input, and join what it returns.
-
-    Args:
-        function: Takes an image, and returns features whose sides are its own over ``strides``, rounded up.
-        x: The image, (N, C, H, W).
-        halo: How many pixels of the image a pixel of a feature sees beyond those it spans.
-        strides: Of the features, in image pixels; each divides the largest.
-        channels: Of the widest feature within, for a pixel of the image.
-        tile_bytes: How large that feature of a tile may be.
-
-    Example:
-        >>> import torch
-        >>> from mattekit.windows import tiled
-        >>> image = torch.rand(1, 3, 8, 8)
-        >>> (x,) = tiled(lambda x: [2 * x], image, halo=0, strides=(1,), channels=3, tile_bytes=200)
-        >>> x.equal(2 * image)
-        True
-    """
-    size, step = size_of(x), max(strides)
-    whole = (range(size[0]), range(size[1]))
-
-    def on(tile: Spans) -> list[Tensor]:
-        around = _both(_surroundings, _both(_over, tile, (step, step)), size, (halo, halo), (step, step))
-        part = compute_levels([x], _window_of(around))[0] if isinstance(x, Level) else cut(x, whole, around)
-        return [
-            cut(result, _both(_over, around, (s, s)), _both(_over, tile, (s, s)))
-            for result, s in zip(function(part), strides, strict=True)
-        ]
-
-    batch, itemsize = (1, 4) if isinstance(x, Level) else (x.shape[0], x.element_size())
-    tiles = _tiles(whole, tile_bytes // max(channels * batch * itemsize, 1), at_least=4 * halo, step=step)
-    return _assembled(on, tiles, whole, strides)
-
-
-def _assembled(
-    on: Callable[[Spans], Sequence[Tensor]], tiles: Sequence[Spans], spans: Spans, strides: Sequence[int]
-) -> list[Tensor]:
-    """What ``on`` returns for each tile, joined; its results may be coarser than the tiles by ``strides``."""
-    if len(tiles) == 1:
-        return list(on(tiles[0]))
-    joined: list[Tensor] = []
-    for tile in tiles:
-        results = on(tile)
-        if not joined:
-            joined = [_room_for(x, _both(_over, spans, (s, s))) for x, s in zip(results, strides, strict=True)]
-        for whole, x, s in zip(joined, results, strides, strict=True):
-            cut(whole, _both(_over, spans, (s, s)), _both(_over, tile, (s, s))).copy_(x)
-        del results
-    return joined
-
-
-def _room_for(x: Tensor, spans: Spans) -> Tensor:
-    rows, columns = spans
-    memory_format = torch.channels_last if x.stride(1) == 1 else torch.contiguous_format
-    shape = (*x.shape[:2], len(rows), len(columns))
-    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=memory_format)
-
-
-def _tiles(spans: Spans, pixels: int, *, at_least: int, step: int = 1) -> list[Spans]:
-    """Cut a part into tiles of some ``pixels``, of sides that are multiples of ``step`` but for the last."""
-    columns = list(_pieces(spans[1], max(math.isqrt(pixels), at_least, 1), step))
-    rows = _pieces(spans[0], max(pixels // max(map(len, columns), default=1), at_least, 1), step)
-    return [(row, column) for row in rows for column in columns] or [spans]
-
-
-def _pieces(span: range, most: int, step: int) -> Iterator[range]:
-    """Equal pieces of ``most`` pixels or, rounded up to ``step``, few more."""
-    if span:
-        side = math.ceil(len(span) / math.ceil(len(span) / most))
-        side = -(-side // step) * step
-        for start in range(span.start, span.stop, side):
-            yield range(start, min(start + side, span.stop))
-
-
-def _surroundings(span: range, side: int, halo: int, stride: int) -> range:
-    """What ``span`` of a result sees, of an input of ``side`` pixels that is ``stride`` times finer.
-
-    It begins at a multiple of the stride, and ends where the whole does modulo the stride, so that convolutions that
-    pad by what remains of a side do so as on the whole.
-    """
-    start = max(span.start * stride - halo, 0) // stride * stride
-    stop = min(span.stop * stride + halo, side)
-    return range(start, min(stop + (side - stop) % stride, side))
-
-
-def _union(a: range, b: range) -> range:
-    return range(min(a.start, b.start), max(a.stop, b.stop))
-
-
-def _over(span: range, stride: int) -> range:
-    """A part that begins at a multiple of ``stride``, at a resolution that much coarser."""
-    return range(span.start // stride, -(-span.stop // stride))
-
-
-def _both(function: Callable[..., range], *sides: Sequence[Any]) -> Spans:
-    """Apply a function to rows, and to columns."""
-    rows, columns = (function(*arguments) for arguments in zip(*sides, strict=True))
-    return rows, columns
-
-
 def _part_of(x: Tensor) -> _Part:
     return _Part(x, (range(x.shape[-2]), range(x.shape[-1])), size_of(x))
-
-
-def _spans_of(window: Window | None, size: Size) -> Spans:
-    if window is None:
-        return range(size[0]), range(size[1])
-    top, left, height, width = window
-    if not (0 <= top < top + height <= size[0] and 0 <= left < left + width <= size[1]):
-        raise ValueError(f"window must lie within {size}, top, left, height and width, got {tuple(window)}")
-    return range(top, top + height), range(left, left + width)
-
-
-def _window_of(spans: Spans) -> Window:
-    rows, columns = spans
-    return Window(rows.start, columns.start, len(rows), len(columns))

@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Spans = tuple[range, range]
-"""Rows and columns of a part."""
+from mattekit.windows.spans import Spans, cut
 
 
 def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -42,14 +41,6 @@ def needed(span: range, size: int, source: int) -> range:
 def _is_power_of_two(size: int, source: int) -> bool:
     factor, rest = divmod(size, source)
     return rest == 0 and factor & (factor - 1) == 0
-
-
-def cut(x: Tensor, at: Spans, spans: Spans) -> Tensor:
-    """Cut ``spans`` of the whole out of the part of it that lies ``at``."""
-    if at == spans:
-        return x
-    rows, columns = (slice(b.start - a.start, b.stop - a.start) for a, b in zip(at, spans, strict=True))
-    return x[:, :, rows, columns]
 
 
 def resize_part(x: Tensor, at: Spans, source: Sequence[int], size: Sequence[int], spans: Spans) -> Tensor:

@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,18 @@ def test_imports_go_down():
         if imported in (importer, "__version__"):
             continue
         assert floor[imported] < floor[importer], f"{where}: {importer} must not import {imported}"
+
+
+def test_the_drawing_is_the_house():
+    """The table in CONTRIBUTING.md, from the top down, against the floors."""
+    text = (SOURCE.parent.parent / "CONTRIBUTING.md").read_text()
+    rows = [
+        line.split("|")[1]
+        for line in text.partition("## The house")[2].partition("\n## ")[0].splitlines()
+        if "|" in line
+    ]
+    drawn = [{name.removesuffix("/").removesuffix(".py") for name in re.findall(r"`(\S+)`", row)} for row in rows]
+    assert [floor for floor in drawn if floor] == FLOORS[::-1]
 
 
 def test_every_room_has_a_floor():

@@ -80,6 +80,17 @@ def test_not_strict_reports(tmp_path):
     assert set(report.loaded) == set(model.state_dict()) - {"bn1.bias", "bn2.bias"}
 
 
+def test_not_strict_is_no_leave_to_load_nothing(tmp_path):
+    torch.save({"a.weight": torch.rand(2)}, tmp_path / "foreign.pth")
+    with pytest.raises(RuntimeError):
+        checkpoints.load(tiny(**OFFICIAL), tmp_path / "foreign.pth", strict=False)
+    wrapped = torch.nn.DataParallel(tiny(**OFFICIAL))
+    checkpoints.save(wrapped, tmp_path / "mine.safetensors")
+    report = checkpoints.load(wrapped, tmp_path / "mine.safetensors", strict=False)
+    assert report.complete
+    assert len(report.loaded) == len(wrapped.state_dict())
+
+
 def test_classification_head_is_left_out_and_named(tmp_path):
     tensors = {
         **tiny().state_dict(),

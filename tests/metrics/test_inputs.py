@@ -183,6 +183,17 @@ def test_an_empty_batch_has_no_values():
     assert evaluate(*[torch.zeros(0, 1, 4, 5)] * 2).sad.shape == (0,)
 
 
+@each
+def test_a_batch_of_few_columns_is_no_image_of_channels(metric):
+    """(8, 1, 5, 4) without its channel, (8, 5, 4), looks like an image (H, W, 4): nothing may look at it so."""
+    pred, trimap = torch.rand(8, 1, 5, 4), torch.full((8, 1, 5, 4), 128, dtype=torch.uint8)
+    found = metric(pred, torch.zeros_like(pred), trimap, apply_trimap=True)
+    expected = torch.stack(
+        [metric(p, torch.zeros_like(p), t)[0] for p, t in zip(pred.split(1), trimap.split(1), strict=True)]
+    )
+    torch.testing.assert_close(found, expected)
+
+
 # ---- regions
 
 

@@ -61,6 +61,11 @@ def test_protocols_round_alike(name, case):
         assert_equal(found[region], expected)
 
 
+def test_a_batch_of_no_image():
+    none = torch.zeros(0, 1, 4, 5)
+    assert [tuple(x.shape) for x in on_tensors(evaluate, none, none)] == [(0,)] * 5
+
+
 def test_range_is_checked():
     with pytest.raises(ValueError, match=r"^pred must lie in \[0, 1\] if it holds floats, got 1.5 to 1.5"):
         on_tensors(evaluate, torch.full((1, 1, 2, 2), 1.5), torch.zeros(1, 1, 2, 2))

@@ -56,11 +56,15 @@ def test_weights_of_another_encoder_are_listed(pdparams):
     assert lines[-1] == f"  and {int(lines[1].split('(')[1].split(')')[0]) - 20} more"
 
 
-def test_official_encoder_weights_bring_their_padding(tmp_path):
+def test_official_encoder_weights_bring_their_padding_and_upsampling(tmp_path):
     source = hrnet_w18_small_v1(padding="symmetric", upsampling="nearest")
     torch.save({**source.state_dict(), "classifier.weight": torch.rand(3, 3)}, tmp_path / "hrnet.pth")
     model = pp_matting("hrnet_w18_small_v1", encoder_weights=tmp_path / "hrnet.pth")
     assert model.encoder.padding == "symmetric"
+    assert model.encoder.upsampling == "nearest"
+    image = torch.rand(1, 3, 64, 96)
+    coarsest = [encoder.eval()(image)[-1] for encoder in (model.encoder, source)]
+    torch.testing.assert_close(*coarsest)
     read = {name: x for name, x in source.state_dict().items() if not name.startswith(model.encoder.left_out)}
     torch.testing.assert_close(dict(model.encoder.state_dict()), read)
 

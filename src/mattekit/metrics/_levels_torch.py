@@ -69,7 +69,7 @@ def _connect(labels: Tensor, present: Tensor) -> Tensor:
 def _is_largest(labels: Tensor, present: Tensor) -> Tensor:
     """Where each image's largest component is; of equally large ones the one with the least label."""
     areas = torch.zeros_like(labels).scatter_add_(0, labels, present.flatten().long())
-    images = areas.view(len(present), -1)
+    images = areas.view(len(present), present.shape[1] * present.shape[2])  # -1 would not do for no image
     area, first = images.max(1).values, torch.arange(labels.numel(), device=labels.device).view(images.shape)
     root = torch.where(images == area[:, None], first, labels.numel()).amin(1)
     return present & (labels.view(present.shape) == root[:, None, None])

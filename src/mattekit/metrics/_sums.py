@@ -61,7 +61,7 @@ def means(batch_sum: BatchSum) -> BatchSum:
     """The same of a batch."""
 
     def batch_mean(pred: Tensor, alpha: Tensor, region: Tensor | None) -> Tensor:
-        count = pred[0].numel() if region is None else region.sum((1, 2))
+        count = pred.shape[1] * pred.shape[2] if region is None else region.sum((1, 2))
         return batch_sum(pred, alpha, region) / count
 
     return batch_mean

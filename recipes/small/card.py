@@ -15,7 +15,7 @@ SOURCES = {
     "people": "people in the street; masks drawn by hand",
     "tux": "photographed cut-outs on backgrounds; exact alpha",
     "flora": "branches, grass, feathers on backgrounds; exact alpha",
-    "photos": "portraits, clothes, objects; IS-Net's mattes, of which U²-Net-P agrees with",
+    "photos": "portraits, clothes, objects; mattes by IS-Net where U²-Net-P agrees on the subject",
 }
 METRICS = {
     "mad": ("MAD", 4), "mse": ("MSE", 4), "sad": ("SAD", 2), "gradient_error": ("Grad", 2),

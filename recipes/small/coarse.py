@@ -89,7 +89,7 @@ def main() -> None:
     set_context(network, heads.semantic)
     set_detail(network, heads.matte)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"averaged": both.state_dict(), "step": state["step"]}, arguments.out)
+    torch.save({"averaged": both.state_dict(), "step": state["step"], "coarse": True}, arguments.out)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ and U²-Net-P's mattes are made once, ours each time. Sources, and whose truth i
 - tux and flora: cut-outs over held-out backgrounds, whose alpha is exact;
 - photos: mattes by IS-Net, where U²-Net-P agrees with it on the subject, which favours U²-Net-P.
 
-The figures are those of `mattekit evaluate`, over the whole image, Conn and Grad and SAD in thousands.
+The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad and Conn in thousands.
 """
 
 import argparse
@@ -26,10 +26,10 @@ import torch
 from label import TEACHERS, label
 from sources import Composed, Labelled, files
 
-from mattekit.evaluation import evaluate_folders
+from mattekit import metrics
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
-from mattekit.photos import read_image, write_image
+from mattekit.photos import read_image, read_matte, write_image
 
 MOST = 28  # photos a source, so that the whole takes minutes on one core
 SIDE = 384  # of composed photos
@@ -75,12 +75,11 @@ def write_set(folder: Path, items: Iterator[Item]) -> None:
     (folder / "truth.part").rename(folder / "truth")
 
 
-def evaluate(folder: Path, who: str) -> dict[str, float]:
-    """The mean scores of one network's mattes in a source's folder."""
-    scores = evaluate_folders(folder / who, folder / "truth")
-    if scores.failures:
-        raise RuntimeError(f"not evaluated in {folder / who}: {scores.failures}")
-    return {name: round(value, 5) for name, value in scores.mean("whole")._asdict().items()}
+def mean_scores(folder: Path, who: str, names: list[str]) -> dict[str, float]:
+    """The mean scores of one network's mattes of some photos in a source's folder."""
+    scores = [metrics.evaluate(*(read_matte(folder / kind / name) for kind in (who, "truth"))) for name in names]
+    means = np.mean(scores, axis=0)
+    return {name: round(float(value), 5) for name, value in zip(metrics.Scores._fields, means, strict=True)}
 
 
 def main() -> None:
@@ -91,6 +90,7 @@ def main() -> None:
     parser.add_argument("mattes", type=Path, help="what curate.py wrote")
     parser.add_argument("cache", type=Path)
     parser.add_argument("--teacher", type=Path, required=True, help="u2netp.onnx")
+    parser.add_argument("--most", type=int, default=MOST, help="photos a source to score (default: %(default)s)")
     parser.add_argument("--short-side", type=int, help="default: what the weights say")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--threads", type=int, default=1)
@@ -114,7 +114,7 @@ def main() -> None:
     for source, items in sets.items():
         folder = cache / source
         write_set(folder, items)
-        photos = sorted((folder / "photo").iterdir())
+        photos = spread(sorted((folder / "photo").iterdir()), arguments.most)
         (folder / "u2netp").mkdir(exist_ok=True)
         for path in photos:
             target = folder / "u2netp" / path.name
@@ -122,7 +122,8 @@ def main() -> None:
                 label(session, TEACHERS["u2netp"], path).save(target)
             alpha = predict(network, read_image(path), max_short_side=arguments.short_side)
             write_image(folder / "small" / path.name, np.rint(alpha * 255).astype(np.uint8))
-        figures[source] = {"photos": len(photos)} | {who: evaluate(folder, who) for who in ("small", "u2netp")}
+        names = [path.name for path in photos]
+        figures[source] = {"photos": len(names)} | {who: mean_scores(folder, who, names) for who in ("small", "u2netp")}
         for who in ("small", "u2netp"):
             line = "  ".join(f"{name} {value:8.4f}" for name, value in figures[source][who].items())
             print(f"{source:8}{len(photos):4}  {who:7}{line}", flush=True)

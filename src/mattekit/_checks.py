@@ -90,6 +90,15 @@ def check_unmasked(name: str, x: object) -> None:
         raise TypeError(f"{name} must not be a masked array, whose mask would be ignored: pass {name}.filled(...)")
 
 
+def check_no_mask(name: str, highest: int) -> None:
+    """Check by the highest of a matte's integers that they are no 0 and 1, which are black and nearly black."""
+    if highest == 1:
+        raise ValueError(
+            f"{name} must not hold 0 and 1 and nothing else if it holds integers, as 1 of 255 is nearly black: is it a "
+            "mask? Then multiply it by 255"
+        )
+
+
 def unit_slack(eps: float) -> float:
     """How far a value may lie outside [0, 1] and still be taken for 0 or 1, by its dtype's ``eps``.
 

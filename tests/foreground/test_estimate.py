@@ -166,3 +166,23 @@ def test_arguments_are_checked(image, alpha, error, message):
 def test_the_method_is_checked():
     with pytest.raises(ValueError, match="method must be one of 'multilevel', 'blur_fusion', got 'cf'"):
         estimate_foreground(IMAGE, ALPHA, method="cf")  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+@both
+def test_a_few_ulp_beyond_are_0_and_1(method):
+    """As blurring leaves them."""
+    alpha = ALPHA.clone()
+    alpha[..., 0] = 1
+    beyond = alpha.where(alpha < 1, alpha + torch.finfo(alpha.dtype).eps)
+    assert (beyond > 1).any()
+    assert torch.equal(
+        estimate_foreground(IMAGE, beyond, method=method), estimate_foreground(IMAGE, alpha, method=method)
+    )
+
+
+def test_masked_arrays_are_refused():
+    photo, alpha = np.zeros((4, 5, 3), np.uint8), np.zeros((4, 5))
+    with pytest.raises(TypeError, match="alpha must not be a masked array"):
+        estimate_foreground(photo, np.ma.masked_equal(alpha, 0))
+    with pytest.raises(TypeError, match="image must not be a masked array"):
+        estimate_foreground(np.ma.masked_equal(photo, 0), alpha)

@@ -5,7 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mattekit.metrics import PROTOCOLS, evaluate, inputs
+from mattekit.evaluation import PROTOCOLS
+from mattekit.metrics import evaluate, inputs
 from mattekit.testing import matte_pairs, shapes, trimaps
 
 

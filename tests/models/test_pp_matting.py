@@ -186,6 +186,11 @@ def test_export_is_right_at_sizes_not_traced(sides):
         (torch.rand(3, 64, 64), ValueError, r"image must have shape \(N, 3, H, W\), got \(3, 64, 64\)"),
         (torch.rand(1, 3, 64, 31), ValueError, r"image must have sides from 32 up, got \(1, 3, 64, 31\)"),
         (torch.zeros(1, 3, 64, 64, dtype=torch.uint8), TypeError, "image must be floating-point, got torch.uint8"),
+        (
+            torch.full((1, 3, 64, 64), 255.0),
+            ValueError,
+            r"image must lie in \[0, 1\], got 255 to 255: did you pass 0..255",
+        ),
         (np.zeros((1, 3, 64, 64)), TypeError, "image must be a torch.Tensor, got ndarray"),
     ],
 )

@@ -172,3 +172,12 @@ def test_distance_maps_on_cuda(encoding):
 def test_the_encoding_is_checked():
     with pytest.raises(ValueError, match="encoding must be one of 'fba', 'euclidean', got 'gaussian'"):
         tm.distance_maps(np.zeros((2, 2), np.uint8), encoding="gaussian")  # pyright: ignore[reportArgumentType]
+
+
+def test_scores_of_nan_are_refused():
+    """To argmax NaN is the largest, so that all would be foreground."""
+    scores = torch.zeros(2, 3, 4, 5)
+    scores[1, 2, 3, 4] = torch.nan
+    for semantic in (scores, scores.numpy(), scores[1].numpy()):
+        with pytest.raises(ValueError, match=r"^semantic must not be NaN, got NaN in 1 pixel$"):
+            tm.from_semantic(semantic)

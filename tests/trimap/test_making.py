@@ -145,6 +145,34 @@ def test_every_precision(dtype):
     assert tm.from_alpha(alpha, width=0).tolist() == [[[[0, 128, 128, 255]]]]
 
 
+@pytest.mark.parametrize("beyond", [1 + 2**-52, np.float32(1 + 2**-23), np.float16(1 + 2**-10)])
+def test_a_few_ulp_beyond_are_0_and_1(beyond):
+    """As blurring leaves them."""
+    alpha = np.array([[-1e-7, 0.5, beyond]], dtype=np.asarray(beyond).dtype)
+    assert tm.from_alpha(alpha, width=0).tolist() == [[0, 128, 255]]
+    assert tm.from_mask(alpha, width=0).tolist() == [[0, 128, 255]]
+
+
+@pytest.mark.parametrize("kernel", sorted(KERNELS))
+@pytest.mark.parametrize("options", [{"width": 20_000}, {"width": 1, "iterations": 2**31}, {"width": 10**12}])
+def test_a_reach_beyond_the_image_costs_no_memory(kernel, options):
+    """Its kernel alone had taken 18.6 GB. Nothing is left where there is an edge, and all where there is none."""
+    edge, none = np.eye(8), np.ones((8, 8))
+    assert (tm.from_alpha(edge, kernel=kernel, **options) == 128).all()
+    assert (tm.from_alpha(none, kernel=kernel, **options) == 255).all()
+
+
+@given(shapes(max_side=7), st.data(), kernels, st.integers(1, 4))
+def test_a_limited_reach_is_the_same(shape, data, kernel, iterations):
+    """Against OpenCV with the kernel that was asked for, around the size from which on it is cut."""
+    alpha = data.draw(alphas(shape=shape))
+    width = data.draw(st.integers(1, 3 * max(shape[2:])))
+    found = tm.from_alpha(alpha, width=width, kernel=kernel, iterations=iterations)
+    size = 2 * width + 1
+    for image, trimap in zip(alpha, found, strict=True):
+        np.testing.assert_array_equal(opencv_trimap(image[0].numpy(), size, size, kernel, iterations), trimap[0])
+
+
 def test_inputs_are_left_alone():
     alpha = torch.rand(2, 1, 9, 9).round()
     copy = alpha.clone()
@@ -217,7 +245,9 @@ def test_options_are_checked(make, options, message):
         (np.zeros((9, 8, 3), np.uint8), ValueError, "got (9, 8, 3), which looks like (H, W, channels)"),
         (np.array([[0.0, 127.0, 255.0]]), ValueError, "alpha must lie in [0, 1], got 127 and 1 others outside"),
         (np.array([[0.0, -0.25, 1.0]]), ValueError, "alpha must lie in [0, 1], got -0.25 and 0 others outside"),
-        (np.array([[1.0000001]]), ValueError, "alpha must lie in [0, 1], got 1.0000001 and 0 others outside"),
+        (np.array([[1.00001]]), ValueError, "alpha must lie in [0, 1], got 1.00001 and 0 others outside"),
+        (np.array([[0, 1]], np.uint8), ValueError, "alpha must not hold 0 and 1 and nothing else if it holds integers"),
+        (np.ma.masked_equal([[0.0, 1.0]], 0), TypeError, "alpha must not be a masked array"),
         (torch.full((1, 1, 1, 2), torch.nan), ValueError, "alpha must lie in [0, 1], got nan and 1 others outside"),
         (torch.full((1, 1, 1, 2), 2).bfloat16(), ValueError, "alpha must lie in [0, 1], got 2 and 1 others outside"),
     ],

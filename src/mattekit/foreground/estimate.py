@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_nchw, check_pixels, outside_unit
+from mattekit._checks import check_choice, check_nchw, check_pixels, check_unmasked, outside_unit, unit_slack
 from mattekit.foreground.blur_fusion import blur_fusion
 from mattekit.foreground.multilevel import multilevel
 
@@ -88,8 +88,9 @@ def _tensors(image: object, alpha: object) -> tuple[Tensor, Tensor]:
         raise TypeError(f"image and alpha must both be torch.Tensor or both numpy.ndarray, got {kinds}")
     if images.shape[-2:] != alphas.shape[-2:] or (len(images) != len(alphas) and 1 not in (len(images), len(alphas))):
         raise ValueError(f"alpha must fit image, {tuple(image.shape)}, got {tuple(alpha.shape)}")
-    for name, x in (("image", images), ("alpha", alphas)):
-        _check_values(name, x)
+    check_unmasked("image", image)
+    check_unmasked("alpha", alpha)
+    images, alphas = _checked_values("image", images), _checked_values("alpha", alphas)
     batch = max(len(images), len(alphas)) if len(images) and len(alphas) else 0
     return images.expand(batch, -1, -1, -1), alphas.expand(batch, -1, -1, -1)
 
@@ -115,14 +116,19 @@ def _wrap(x: np.ndarray) -> Tensor:
     return torch.from_numpy(x if x.flags.writeable and x.flags.c_contiguous else x.copy())
 
 
-def _check_values(name: str, x: Tensor) -> None:
-    if x.is_floating_point():
-        if x.numel():
-            low, high = x.aminmax()
-            if not (low >= 0 and high <= 1):
-                raise ValueError(f"{name} must lie in [0, 1], {outside_unit(low.item(), high.item())}")
-    elif x.dtype != torch.uint8:
-        raise TypeError(f"{name} must be floating-point or uint8 (as an array uint16 too), got {x.dtype}")
+def _checked_values(name: str, x: Tensor) -> Tensor:
+    """The same, in [0, 1]: what is a few ulp beyond is brought there."""
+    if not x.is_floating_point():
+        if x.dtype != torch.uint8:
+            raise TypeError(f"{name} must be floating-point or uint8 (as an array uint16 too), got {x.dtype}")
+        return x
+    low, high = x.aminmax() if x.numel() else (x.new_tensor(0), x.new_tensor(1))
+    if low >= 0 and high <= 1:
+        return x
+    slack = unit_slack(torch.finfo(x.dtype).eps)
+    if not (low >= -slack and high <= 1 + slack):
+        raise ValueError(f"{name} must lie in [0, 1], {outside_unit(low.item(), high.item())}")
+    return x.clamp(0, 1)
 
 
 def _like(image: Tensor | np.ndarray, result: Tensor) -> Tensor | np.ndarray:

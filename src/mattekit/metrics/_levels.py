@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mattekit.metrics._bands import alike, are_bytes, bands
+
 # The least 8-bit value that reaches k/10, k = 1..10: 10 v >= 255 k.
 THRESHOLDS = tuple(-(-255 * k // 10) for k in range(1, 11))
 
@@ -29,18 +31,25 @@ LEVELS = np.array([k * 0.1 for k in range(11)]).astype(np.float32)
 # What a matte has beyond its level counts from here on.
 THETA = np.float32(0.15)
 
+# For 8 bits by value: the highest level reached, and the highest from whose predecessor 0.15 is left, in 510ths.
+_REACHED = np.searchsorted(THRESHOLDS, np.arange(256), side="right").astype(np.uint8)
+_DECIDING = (2 * np.arange(256)[:, None] - 51 * np.arange(10) >= 77).sum(1).astype(np.uint8)
+
 _SEEDS = 6  # flood fills to try before the image is labelled in full
 _SAMPLES = 2**12  # pixels to choose seeds from
 
 
 def reached_levels(pred: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The highest level, 0 to 10, that both mattes reach at each pixel; both uint8, or both floating-point."""
+    """The highest level, 0 to 10, that both mattes reach at each pixel, uint8."""
     import cv2
 
-    both = np.minimum(pred, alpha)
-    if both.dtype == np.uint8:
-        return cv2.LUT(both, np.searchsorted(THRESHOLDS, np.arange(256), side="right").astype(np.uint8))
-    return _count_true(both.astype(np.float32) >= level for level in LEVELS[1:])
+    if are_bytes(pred, alpha):
+        return cv2.LUT(np.minimum(pred, alpha), _REACHED)
+    levels = np.empty(pred.shape, np.uint8)
+    for rows in bands(pred):
+        both = np.minimum(*alike(pred[rows], alpha[rows])).astype(np.float32)
+        levels[rows] = _count_true(both >= level for level in LEVELS[1:])
+    return levels
 
 
 def deciding_levels(pred: np.ndarray, alpha: np.ndarray, region: np.ndarray | None) -> np.ndarray:
@@ -51,15 +60,16 @@ def deciding_levels(pred: np.ndarray, alpha: np.ndarray, region: np.ndarray | No
     """
     import cv2
 
-    higher = np.maximum(pred, alpha)
-    if higher.dtype == np.uint8:
-        excess = 2 * np.arange(256)[:, None] - 51 * np.arange(10)  # in 510ths
-        levels = cv2.LUT(higher, (excess >= 77).sum(1).astype(np.uint8))
-    else:
-        levels = _count_true(higher.astype(np.float32) - level >= THETA for level in LEVELS[:10])
-    levels *= pred != alpha
-    if region is not None:
-        levels *= region
+    in_bytes = are_bytes(pred, alpha)
+    levels = cv2.LUT(np.maximum(pred, alpha), _DECIDING) if in_bytes else np.empty(pred.shape, np.uint8)
+    for rows in bands(pred):
+        p, a = alike(pred[rows], alpha[rows])
+        if not in_bytes:
+            higher = np.maximum(p, a).astype(np.float32)
+            levels[rows] = _count_true(higher - level >= THETA for level in LEVELS[:10])
+        levels[rows] *= p != a
+        if region is not None:
+            levels[rows] *= region[rows]
     return levels
 
 
@@ -149,13 +159,14 @@ def _largest(mask: np.ndarray) -> tuple[np.ndarray, int, int]:
     """The largest component of a mask that is not empty, its area, and the area of the next."""
     import cv2
 
-    _, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
-    # a few runs of equal pixels are counted faster than many pixels
-    begins = np.ones(mask.shape, bool)
-    np.not_equal(mask[:, 1:], mask[:, :-1], out=begins[:, 1:])
-    starts = np.flatnonzero(begins)
-    lengths = np.diff(starts, append=mask.size)
-    areas = np.bincount(labels.ravel()[starts], weights=lengths).astype(np.int64)
+    count, labels = cv2.connectedComponents(mask.view(np.uint8), connectivity=4)
+    areas = np.zeros(count, np.int64)
+    for rows in bands(mask):  # a few runs of equal pixels are counted faster than many pixels
+        begins = np.ones(mask[rows].shape, bool)
+        np.not_equal(mask[rows, 1:], mask[rows, :-1], out=begins[:, 1:])
+        starts = np.flatnonzero(begins)
+        lengths = np.diff(starts, append=begins.size)
+        areas += np.bincount(labels[rows].ravel()[starts], weights=lengths, minlength=count).astype(np.int64)
     areas[0] = 0  # the background
     area = int(areas.max())
     label, *others = np.flatnonzero(areas == area)

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from mattekit.metrics._bands import alike, are_bytes, bands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,18 +24,18 @@ def absolute_sum(pred: np.ndarray, alpha: np.ndarray, region: np.ndarray | None)
     """Sum of |pred - alpha|, on the scale of [0, 1], over the region of one image (H, W)."""
     import cv2
 
-    if pred.dtype == np.uint8:  # an integer, exact in the double that cv2 returns
+    if are_bytes(pred, alpha):  # an integer, exact in the double that cv2 returns
         return cv2.norm(pred, alpha, cv2.NORM_L1, mask_of(region)) / 255
-    return float(np.abs(pred - alpha).sum(where=True if region is None else region))
+    return _sum_of_floats(np.abs, pred, alpha, region)
 
 
 def squared_sum(pred: np.ndarray, alpha: np.ndarray, region: np.ndarray | None) -> float:
     """Sum of (pred - alpha)², on the scale of [0, 1], over the region of one image (H, W)."""
     import cv2
 
-    if pred.dtype == np.uint8:
+    if are_bytes(pred, alpha):
         return cv2.norm(pred, alpha, cv2.NORM_L2SQR, mask_of(region)) / 255**2
-    return float(np.square(pred - alpha).sum(where=True if region is None else region))
+    return _sum_of_floats(np.square, pred, alpha, region)
 
 
 def absolute_sums(pred: Tensor, alpha: Tensor, region: Tensor | None) -> Tensor:
@@ -70,6 +73,16 @@ def means(batch_sum: BatchSum) -> BatchSum:
 def mask_of(region: np.ndarray | None) -> np.ndarray | None:
     """A region as cv2 takes masks."""
     return None if region is None else region.view(np.uint8)
+
+
+def _sum_of_floats(
+    of: Callable[[np.ndarray], np.ndarray], pred: np.ndarray, alpha: np.ndarray, region: np.ndarray | None
+) -> float:
+    sums = []
+    for rows in bands(pred):
+        p, a = alike(pred[rows], alpha[rows])
+        sums.append(float(of(p - a).sum(where=True if region is None else region[rows])))
+    return math.fsum(sums)
 
 
 def _difference(pred: Tensor, alpha: Tensor) -> Tensor:

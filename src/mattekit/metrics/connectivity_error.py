@@ -9,6 +9,7 @@ import numpy as np
 
 from mattekit._checks import check_choice
 from mattekit.metrics import _levels
+from mattekit.metrics._bands import alike, are_bytes
 from mattekit.metrics._sums import mask_of
 from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, batch_of
 
@@ -99,9 +100,9 @@ def connectivity_error_of_image(
     """Conn of one image (H, W), a plain sum; floats of any range, which the public functions check."""
     deciding = _levels.deciding_levels(pred, alpha, region)
     levels = _levels.connected_levels(_levels.reached_levels(pred, alpha), deciding, skip_empty=skip_empty)
-    difference = _difference_of_bytes if pred.dtype == np.uint8 else _difference_of_floats
+    difference = _difference_of_bytes if are_bytes(pred, alpha) else _difference_of_floats
     return math.fsum(
-        difference(pred[rows], alpha[rows], levels[rows], None if region is None else region[rows])
+        difference(*alike(pred[rows], alpha[rows]), levels[rows], None if region is None else region[rows])
         for rows in (slice(top, top + ROWS) for top in range(0, len(pred), ROWS))
     )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import numpy as np
 
+from mattekit.metrics._bands import alike, are_bytes
 from mattekit.metrics._sums import mask_of
 from mattekit.metrics.inputs import Batch, Matte, Region, SumOptions, batch_of
 
@@ -88,13 +89,14 @@ def gradient_error_of_image(pred: np.ndarray, alpha: np.ndarray, region: np.ndar
     """Grad of one image (H, W), a plain sum; of any range, which the public functions check."""
     import cv2
 
-    pred_scale, alpha_scale = _scale(pred), _scale(alpha)
+    in_bytes = are_bytes(pred, alpha)
+    pred_scale, alpha_scale = (_scale(x, in_bytes=in_bytes) for x in (pred, alpha))
     sums = []
     for inner, outer, crop in _tiles(*pred.shape):
         mask = None if region is None else region[inner]
         if mask is not None and not mask.any():
             continue
-        p, a = pred[outer], alpha[outer]
+        p, a = alike(pred[outer], alpha[outer])
         if np.array_equal(p, a) and (pred_scale == alpha_scale or p.min() == p.max()):
             continue  # both amplitudes are the same
         p, a = _amplitude(p, pred_scale)[crop], _amplitude(a, alpha_scale)[crop]
@@ -109,9 +111,10 @@ def gradient_error_of_batch(pred: Tensor, alpha: Tensor, region: Tensor | None) 
     return (squares if region is None else squares * region).sum((1, 2))
 
 
-def _scale(x: np.ndarray) -> float:
+def _scale(x: np.ndarray, *, in_bytes: bool) -> float:
     """What stretches a matte's range to 1; 0 if it is constant, whose gradient is 0."""
-    low, high = float(x.min()), float(x.max())
+    white = 255 if x.dtype == np.uint8 and not in_bytes else 1
+    low, high = float(x.min()) / white, float(x.max()) / white
     return 1 / (high - low) if high > low else 0.0
 
 

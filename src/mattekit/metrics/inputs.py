@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
-from mattekit._checks import check_choice, outside_unit
+from mattekit._checks import check_choice, check_no_mask, check_unmasked, outside_unit, unit_slack
+from mattekit.metrics._bands import bands
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,11 +44,12 @@ class SumOptions(Options, total=False):
 
 @dataclass(frozen=True)
 class Batch:
-    """N checked pairs of mattes of one size, copied only where they had to be converted.
+    """N checked pairs of mattes of one size.
 
     Attributes:
-        pred: (N, H, W), uint8 or float64 in [0, 1]: a NumPy array where the CPU computes, a tensor on a CUDA device.
-        alpha: Like `pred`, and of its dtype.
+        pred: (N, H, W): a NumPy array where the CPU computes, of uint8 or of any floats in [0, 1], which are converted
+            band by band; a tensor on a CUDA device, of uint8 or float64.
+        alpha: Like `pred`; tensors are of one dtype, arrays need not be.
         region: (N, H, W) bool, true where pixels count; None where all do.
         device: Where a tensor caller gets the answer; None if the caller passed NumPy and gets a float.
     """
@@ -98,7 +100,7 @@ def batch_of(
     pred, alpha = _matte("pred", pred), _matte("alpha", alpha)
     if eight_bit:
         pred, alpha = _as_bytes(pred), _as_bytes(alpha)
-    if pred.dtype != alpha.dtype:
+    if not isinstance(pred, np.ndarray) and pred.dtype != alpha.dtype:
         pred, alpha = _on_unit_scale(pred), _on_unit_scale(alpha)
     mask = None
     if trimap is not None:
@@ -123,6 +125,7 @@ def _check_alike(pred: Any, alpha: Any, trimap: Any) -> None:
         tensor = _is_tensor(x)
         if not tensor and not isinstance(x, np.ndarray):
             raise TypeError(f"{name} must be a torch.Tensor or a numpy.ndarray, got {type(x).__name__}")
+        check_unmasked(name, x)
         if tensor != _is_tensor(pred):
             raise TypeError(f"{name} must be what pred is, a {type(pred).__name__}, got a {type(x).__name__}")
         shape = tuple(x.shape)
@@ -154,17 +157,44 @@ def _dtype_name(x: Any) -> str:
 
 
 def _matte(name: str, x: Any) -> Any:
-    """A matte as (N, H, W), uint8 or float64, its range checked."""
+    """A matte as (N, H, W), its range checked: an array of uint8 or floats, or a tensor of uint8 or float64."""
     dtype = _dtype_name(x)
     floating = dtype.startswith(("float", "bfloat"))
     if not floating and not dtype.startswith(("int", "uint")):
         raise TypeError(f"{name} must be floating-point in [0, 1] or uint8, got {dtype}")
     x = _planes(x)
-    if dtype != "uint8" and len(x):
-        _check_range(name, float(x.min()), float(x.max()), floating=floating)
+    if len(x) and not floating:
+        _check_bytes(name, int(x.min()), int(x.max()))
+    elif len(x):
+        x = _checked_floats(name, x)
     if isinstance(x, np.ndarray):
-        return np.ascontiguousarray(x, dtype=np.float64 if floating else np.uint8)
+        return np.ascontiguousarray(x) if floating else np.ascontiguousarray(x, np.uint8)
     return x.double() if floating else x.byte()
+
+
+def _check_bytes(name: str, low: int, high: int) -> None:
+    if low < 0 or high > 255:
+        raise ValueError(f"{name} must lie in 0..255 if it holds integers, got {low} to {high}")
+    check_no_mask(name, high)
+
+
+def _checked_floats(name: str, x: Any) -> Any:
+    """The matte, in [0, 1]: what is a few ulp beyond is brought there."""
+    low, high = float(x.min()), float(x.max())
+    if low >= 0 and high <= 1:
+        return x
+    slack = unit_slack(_eps(x))
+    if low >= -slack and high <= 1 + slack:
+        return x.clip(0, 1)
+    raise ValueError(f"{name} must lie in [0, 1] if it holds floats, {outside_unit(low, high)}")
+
+
+def _eps(x: Any) -> float:
+    if isinstance(x, np.ndarray):
+        return float(np.finfo(x.dtype).eps)
+    import torch
+
+    return torch.finfo(x.dtype).eps
 
 
 def _planes(x: Any) -> Any:
@@ -175,7 +205,7 @@ def _planes(x: Any) -> Any:
     if _is_computed_there(x):
         return x
     x = x.cpu()
-    return np.ascontiguousarray((x.double() if x.is_floating_point() else x).numpy())  # NumPy has no bfloat16
+    return np.ascontiguousarray((x.float() if _dtype_name(x) == "bfloat16" else x).numpy())  # which NumPy lacks
 
 
 def _is_computed_there(x: Tensor) -> bool:
@@ -183,17 +213,9 @@ def _is_computed_there(x: Tensor) -> bool:
     return x.is_cuda
 
 
-def _check_range(name: str, low: float, high: float, *, floating: bool) -> None:
-    if low >= 0 and high <= (1 if floating else 255):
-        return
-    if not floating:
-        raise ValueError(f"{name} must lie in 0..255 if it holds integers, got {low:g} to {high:g}")
-    raise ValueError(f"{name} must lie in [0, 1] if it holds floats, {outside_unit(low, high)}")
-
-
 def _check_trimap_values(trimap: Any, planes: Any) -> None:
     """Check that there are no other values than the three, which would count nowhere."""
-    known = sum(int((planes == value).sum()) for value in _VALUES.values())
+    known = sum(_count(planes, value) for value in _VALUES.values())
     if known == math.prod(planes.shape):
         return
     from mattekit.trimap import validate  # imports torch
@@ -207,24 +229,36 @@ def _check_trimap_values(trimap: Any, planes: Any) -> None:
         ) from None
 
 
-def _on_unit_scale(x: Any) -> Any:
-    """float64 in [0, 1] of a checked matte of either dtype."""
-    if _dtype_name(x) == "float64":
-        return x
-    return x / 255.0 if isinstance(x, np.ndarray) else x.double() / 255
+def _count(planes: Any, value: int) -> int:
+    if isinstance(planes, np.ndarray):
+        return sum(int(np.count_nonzero(plane[rows] == value)) for plane in planes for rows in bands(plane))
+    return int((planes == value).sum())
+
+
+def _on_unit_scale(x: Tensor) -> Tensor:
+    """float64 in [0, 1] of a checked tensor of either dtype."""
+    return x if x.is_floating_point() else x.double() / 255
 
 
 def _as_bytes(x: Any) -> Any:
     """uint8 of a checked matte of either dtype, rounded as NumPy and torch round: halves to even."""
     if _dtype_name(x) == "uint8":
         return x
-    return (x * 255).round().astype(np.uint8) if isinstance(x, np.ndarray) else (x * 255).round().byte()
+    if not isinstance(x, np.ndarray):
+        return (x * 255).round().byte()
+    rounded = np.empty(x.shape, np.uint8)
+    for index, plane in enumerate(x):
+        for rows in bands(plane):
+            rounded[index, rows] = (plane[rows].astype(np.float64) * 255).round()
+    return rounded
 
 
 def _apply(pred: Any, trimap: Any) -> Any:
-    """`mattekit.trimap.apply` for (N, H, W)."""
-    from mattekit.trimap import apply
-
-    if isinstance(pred, np.ndarray):
-        return apply(pred, trimap)
-    return apply(pred[:, None], trimap[:, None])[:, 0]
+    """`mattekit.trimap.apply` for (N, H, W), which imports no torch for arrays."""
+    one = 255 if _dtype_name(pred) == "uint8" else 1
+    if not isinstance(pred, np.ndarray):
+        return pred.masked_fill(trimap == BACKGROUND, 0).masked_fill(trimap == FOREGROUND, one)
+    applied = pred.copy()
+    np.copyto(applied, pred.dtype.type(0), where=trimap == BACKGROUND)
+    np.copyto(applied, pred.dtype.type(one), where=trimap == FOREGROUND)
+    return applied

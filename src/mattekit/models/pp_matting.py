@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import check_floating, check_nchw
+from mattekit._checks import check_floating, check_nchw, check_unit
 from mattekit.encoders import Encoder
 from mattekit.models.preprocessing import Preprocessing
 from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of, size_of
@@ -209,7 +209,10 @@ def _check_features(features: object, encoder: Encoder, size: Sequence[int]) -> 
 
 
 def check_image(image: Tensor | Level) -> None:
-    """Check that an image is what PP-Matting takes: floating-point, (N, 3, H, W), sides from 32 up."""
+    """Check that an image is what PP-Matting takes: floating-point in [0, 1], (N, 3, H, W), sides from 32 up.
+
+    A GPU checks the range in its own time; of a level nobody looks at it.
+    """
     if torch.compiler.is_compiling():  # a rule on a traced side would forbid the exported network smaller ones
         return
     if not isinstance(image, Level):
@@ -218,6 +221,8 @@ def check_image(image: Tensor | Level) -> None:
     if min(size_of(image)) < 32:
         shape = size_of(image) if isinstance(image, Level) else tuple(image.shape)
         raise ValueError(f"image must have sides from 32 up, got {shape}")
+    if not isinstance(image, Level):
+        check_unit("image", image)
 
 
 def _full_precision(x: Tensor) -> Tensor:

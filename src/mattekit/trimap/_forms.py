@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_nchw, check_pixels
+from mattekit._checks import check_nchw, check_pixels, check_unmasked, unit_slack
 
 BACKGROUND = 0
 UNKNOWN = 128
@@ -26,6 +26,7 @@ def to_tensor(name: str, x: Tensor | np.ndarray) -> Tensor:
         check_nchw(name, x, 1)
         check_pixels(name, x)
         return x
+    check_unmasked(name, x)
     if x.ndim not in (2, 3):
         raise ValueError(f"{name} must have shape (H, W) or (N, H, W) as an array, got {x.shape}")
     check_pixels(name, x)
@@ -93,8 +94,9 @@ def check_values(name: str, x: Tensor, allowed: tuple[int, ...]) -> None:
 
 
 def check_unit(name: str, x: Tensor) -> None:
-    """Demand values from 0 to 1. This waits for a GPU."""
-    bad = ~((x >= 0) & (x <= 1))
+    """Demand values from 0 to 1, but for a few ulp. This waits for a GPU."""
+    slack = unit_slack(torch.finfo(x.dtype).eps)
+    bad = ~((x >= -slack) & (x <= 1 + slack))
     if bad.any():
         raise ValueError(
             f"{name} must lie in [0, 1], got {x[bad][0].item():.9g} and {int(bad.sum()) - 1} others outside"

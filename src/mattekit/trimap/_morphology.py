@@ -19,6 +19,10 @@ def erode(mask: Tensor, size: int, kernel: Kernel, iterations: int) -> Tensor:
         return mask
     import cv2
 
+    height, width = mask.shape[-2:]
+    size = min(size, 3 * max(height, width) + 4)  # whose disc reaches beyond the diagonal, from anywhere
+    iterations = min(iterations, (height + width) // max(1, (size - 1) // 2) + 3)  # by then it went all the way
+
     element = cv2.getStructuringElement(cv2.MORPH_ELLIPSE if kernel == "ellipse" else cv2.MORPH_RECT, (size, size))
     return (erode_opencv if mask.device.type == "cpu" else erode_torch)(mask, element, iterations)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_nchw
+from mattekit._checks import assert_async, check_choice, check_nchw, has_async_assertions, is_readable
 from mattekit.trimap._distance import distances
 from mattekit.trimap._forms import (
     BACKGROUND,
@@ -37,7 +37,8 @@ def from_semantic(semantic: Array) -> Array:
 
     Raises:
         TypeError: If it is neither tensor nor array, or bool.
-        ValueError: If its shape is wrong, or classes other than 0, 1 and 2 turn up; they are counted and located.
+        ValueError: If its shape is wrong, a score is NaN (a GPU checks that in its own time), or classes other than 0,
+            1 and 2 turn up; they are counted and located.
 
     Source:
         The order of classes is that of the published weights of PP-Matting.
@@ -67,8 +68,18 @@ def _from_scores(semantic: Array) -> Array:
     else:
         scores = semantic
     check_nchw("semantic", scores, 3)
+    _check_no_nan(scores)
     classes = scores.argmax(1, keepdim=True)
     return like(semantic, merge(classes == 0, classes == 2), batched=semantic.ndim == 4)
+
+
+def _check_no_nan(scores: Tensor) -> None:
+    """Check that no score is NaN, which argmax takes for the largest: it would be foreground without a word."""
+    if is_readable(scores):
+        if bad := int(scores.isnan().any(1).sum()):
+            raise ValueError(f"semantic must not be NaN, got NaN in {bad} pixel{'s' * (bad > 1)}")
+    elif has_async_assertions(scores):
+        assert_async(~scores.isnan().any(), "semantic must not be NaN")
 
 
 def to_classes(trimap: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_nonnegative, check_number, check_positive
+from mattekit._checks import check_choice, check_no_mask, check_nonnegative, check_number, check_positive
 from mattekit.trimap._forms import Array, check_unit, check_values, like, matte_tensor, merge, to_tensor
 from mattekit.trimap._morphology import Kernel, erode
 
@@ -79,8 +79,8 @@ def from_alpha(
 
     Raises:
         TypeError: If the alpha is neither floating-point nor uint8.
-        ValueError: If its shape or an option is wrong, or, on the CPU, if it leaves [0, 1]; on a GPU that is not looked
-            for, since it would wait for the result.
+        ValueError: If its shape or an option is wrong, or, on the CPU, if it leaves [0, 1] by more than a few ulp, or
+            holds 0 and 1 as integers; on a GPU that is not looked for, since it would wait for the result.
 
     Example:
         >>> from_alpha(np.array([[0, 0, 0, 0.5, 1, 1, 1]]), width=1)
@@ -214,7 +214,9 @@ def _known(alpha: Tensor) -> tuple[Tensor, Tensor]:
     if alpha.dtype == torch.bfloat16:  # which NumPy does not have
         alpha = alpha.float()
     values = alpha.detach().numpy()  # which compares five times as fast as torch
-    if values.size and not (values.min() >= 0 and values.max() <= one):
+    if values.size and one == 255:
+        check_no_mask("alpha", int(values.max()))
+    elif values.size and not (values.min() >= 0 and values.max() <= one):
         check_unit("alpha", alpha)
     return torch.from_numpy(values >= one), torch.from_numpy(values <= 0)
 

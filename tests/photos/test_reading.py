@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from mattekit.photos import read_image, read_matte, read_photo, write_image
 from mattekit.photos.decoding import measure
+from mattekit.photos.writing import encode
 
 
 def photo(height=6, width=9):
@@ -110,6 +111,30 @@ def test_16_bits_come_back(tmp_path, suffix, channels):
     else:
         assert photo.alpha is None
         np.testing.assert_array_equal(read_matte(tmp_path / f"a{suffix}", bits=None), pixels[..., 0])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".webp"])
+def test_a_profile_goes_along(tmp_path, suffix, dtype, channels):
+    """Pillow reads it back, so that the chunk's length and sum are right, and the pixels come back to the bit."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    shape = (6, 9) if channels == 1 else (6, 9, channels)
+    pixels = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, shape, dtype=dtype, endpoint=True)
+    path = tmp_path / f"a{suffix}"
+    if dtype == np.uint16 and suffix != ".png":
+        with pytest.raises(OSError, match=r"16 bits a channel .*need \.png"):
+            encode(path, pixels, icc_profile=profile)
+        return
+    path.write_bytes(encode(path, pixels, icc_profile=profile))
+    with Image.open(path) as image:
+        image.load()
+        assert image.info["icc_profile"] == profile
+    photo = read_photo(path)
+    rgb = pixels[..., :3] if channels > 1 else np.dstack([pixels] * 3)
+    np.testing.assert_array_equal(photo.pixels, rgb)
+    if channels == 4:
+        np.testing.assert_array_equal(photo.alpha, pixels[..., 3])
 
 
 def test_depth_by_request(tmp_path):

@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import itertools
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -133,6 +135,35 @@ def test_another_batch_and_another_loss(tmp_path):
     train(Weighing(Convolutions()), SOURCE, settings(iterations=2), tmp_path, transform=TRANSFORM, collate=weighed)
     assert seen == [True, True]
     assert "square" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+def test_tensorboard_gets_what_the_files_get(tmp_path, monkeypatch):
+    written = []
+
+    class Writer:
+        def __init__(self, folder, purge_step):
+            written.append((folder, purge_step))
+
+        def add_scalar(self, name, value, step):
+            written.append((name, step))
+
+        def close(self):
+            written.append("closed")
+
+    fake = types.ModuleType("torch.utils.tensorboard")
+    fake.SummaryWriter = Writer
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    chosen, step = settings(iterations=4, tensorboard=True), ConvolutionStep(Convolutions())
+    train(step, SOURCE, chosen, tmp_path, transform=TRANSFORM, validation=type(SOURCE)(size=40, length=1))
+    assert written[0] == (str(tmp_path / "tensorboard"), 1)
+    assert written[-1] == "closed"
+    assert {("training/total", 2), ("training/total", 4), ("validation/SAD", 4)} <= set(written[1:-1])
+
+
+def test_tensorboard_is_asked_for_by_name(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        train(ConvolutionStep(Convolutions()), SOURCE, settings(tensorboard=True), tmp_path, transform=TRANSFORM)
 
 
 @pytest.mark.parametrize(("length", "share", "kept"), [(40, 0.05, 2), (2, 0.9, 1), (10, 0.01, 1), (7, 0.5, 4)])

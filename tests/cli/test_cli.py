@@ -385,3 +385,12 @@ def test_demo_runs_the_demo(tmp_path, monkeypatch, options, module):
     monkeypatch.setattr(f"mattekit._demo.{module}.run", folders.append)
     assert cli.main(["demo", *options, "--out", str(tmp_path)]) == 0
     assert folders == [tmp_path]
+
+
+def test_demo_says_what_it_cannot_write(tmp_path, monkeypatch, capsys):
+    def fail(folder):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mattekit._demo.showing.run", fail)
+    assert cli.main(["demo", "--out", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "mattekit demo: [Errno 28] No space left on device\n"

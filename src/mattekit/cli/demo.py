@@ -28,12 +28,17 @@ def add_parser(subparsers: SubParsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     from mattekit._demo import showing, training
-    from mattekit.photos.atomic import check_writable
+    from mattekit.photos.atomic import check_writable, clear_abandoned
 
     try:
         check_writable(args.out / "contact_sheet.png")
     except OSError as error:
         print(f"mattekit demo: {error}", file=sys.stderr)
         return 2
-    (training if args.train else showing).run(args.out)
+    clear_abandoned(args.out)
+    try:
+        (training if args.train else showing).run(args.out)
+    except OSError as error:
+        print(f"mattekit demo: {error}", file=sys.stderr)
+        return 1
     return 0

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: help demo test lint types unit docs web dist benchmarks format clean
+.PHONY: help demo test check lint types unit docs web dist benchmarks format clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -16,6 +16,10 @@ demo: $(VENV)/.installed ## matte a few photos and write a contact sheet (second
 	$(BIN)/mattekit demo
 
 test: lint types unit ## format and lint, types, tests and doctests
+
+check: lint ## format and lint, types and tests of what differs from main
+	@files="$$($(BIN)/python .ci/changed.py types)"; [ -z "$$files" ] || $(BIN)/pyright $$files
+	$(PYTEST) -x -q $$($(BIN)/python .ci/changed.py tests)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 import os
 import subprocess
+from collections import Counter
 
 import pytest
 import torch
@@ -14,6 +15,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def pytest_runtest_setup(item):
     if item.get_closest_marker("cuda") and not torch.cuda.is_available():
         pytest.skip("no CUDA device on this machine")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say in one line what was skipped and why."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    told = "; ".join(f"{count} because of: {reason}" for reason, count in reasons.most_common())
+    terminalreporter.write_line(f"skipped: {told or 'nothing'}")
 
 
 @pytest.fixture(autouse=True)

@@ -88,7 +88,33 @@ def test_public_names(package):
     module = importlib.import_module(package)
     for name in PUBLIC[package]:
         assert getattr(module, name) is not None
-    assert set(PUBLIC[package]) == set(module.__all__)
+    unstarred = {"testing"} if package == "mattekit" else set()  # it needs hypothesis
+    assert set(PUBLIC[package]) == set(module.__all__) | unstarred
+
+
+def test_a_star_needs_no_extra():
+    extras = ["accelerate", "hypothesis", "onnx", "onnxruntime", "onnxscript", "timm", "torchvision", "tensorboard"]
+    script = f"import sys; sys.modules.update(dict.fromkeys({extras})); from mattekit import *; print(trimap.UNKNOWN)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True) == "128\n"
+
+
+# of OpenCV's highgui, which opencv-python-headless leaves out
+WINDOWS = {"imshow", "waitKey", "waitKeyEx", "pollKey", "namedWindow", "resizeWindow", "moveWindow", "destroyWindow"}
+WINDOWS |= {"destroyAllWindows", "setWindowTitle", "setWindowProperty", "getWindowProperty", "getWindowImageRect"}
+WINDOWS |= {"startWindowThread", "createTrackbar", "getTrackbarPos", "setTrackbarPos", "setTrackbarMax"}
+WINDOWS |= {"setTrackbarMin", "setMouseCallback", "selectROI", "selectROIs", "displayOverlay", "displayStatusBar"}
+
+
+def test_opencv_needs_no_screen():
+    """Servers have opencv-python-headless, which is the same module without windows."""
+    used = {
+        node.attr
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "cv2"
+    }
+    assert "resize" in used  # they were found
+    assert not used & WINDOWS
 
 
 def test_import_is_light():

@@ -149,7 +149,7 @@ def test_without_hypothesis_it_says_what_to_install():
         "except ImportError as error: print(error)"
     )
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == (
-        "mattekit.testing needs hypothesis: pip install mattekit[test]"
+        "mattekit.testing needs hypothesis: pip install hypothesis"
     )
 
 

@@ -27,10 +27,10 @@ __all__ = [
     "metrics",
     "models",
     "photos",
-    "testing",
     "training",
     "trimap",
 ]
+_UNSTARRED = ["testing"]  # needs hypothesis, without which ``from mattekit import *`` is to work
 
 if TYPE_CHECKING:
     from mattekit import (
@@ -47,17 +47,17 @@ if TYPE_CHECKING:
         metrics,
         models,
         photos,
-        testing,
+        testing,  # noqa: F401
         training,
         trimap,
     )
 
 
 def __getattr__(name: str):
-    if name in __all__:
+    if name in __all__ or name in _UNSTARRED:
         return import_module(f"mattekit.{name}")
     raise AttributeError(f"module 'mattekit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, *_UNSTARRED]

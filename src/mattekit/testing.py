@@ -12,7 +12,7 @@ pixel of zeros. In a test they look so::
         pred, alpha, trimap = case
         assert my_metric(pred, alpha, trimap) >= 0
 
-Needs hypothesis: ``pip install mattekit[test]``.
+Needs hypothesis: ``pip install hypothesis``.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ try:
     from hypothesis import strategies as st
     from hypothesis.extra import numpy as npst
 except ImportError as error:
-    raise ImportError("mattekit.testing needs hypothesis: pip install mattekit[test]") from error
+    raise ImportError("mattekit.testing needs hypothesis: pip install hypothesis") from error
 
 __all__ = ["alphas", "images", "matte_pairs", "matte_triples", "shapes", "trimaps"]
 

@@ -19,7 +19,7 @@ def test_says_what_to_install(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without_timm)
-    with pytest.raises(ImportError, match=r"pip install 'mattekit\[timm\]' \(RuntimeError: operator torchvision"):
+    with pytest.raises(ImportError, match=r"pip install timm torchvision \(RuntimeError: operator torchvision"):
         TimmEncoder("resnet34")
 
 

@@ -193,5 +193,5 @@ def test_says_what_is_wrong(arguments, error, message, tmp_path):
 
 def test_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ImportError, match=r"export.onnx needs onnxruntime: pip install 'mattekit\[onnx\]'"):
+    with pytest.raises(ImportError, match=r"export.onnx needs onnxruntime: pip install onnx onnxscript onnxruntime"):
         export.onnx(small().eval(), tmp_path / "a.onnx")

@@ -56,6 +56,6 @@ def _import_timm() -> Any:
     except (ImportError, RuntimeError) as error:  # torchvision beside another torch build fails with a RuntimeError
         raise ImportError(
             "TimmEncoder needs timm and a torchvision that fits your torch: "
-            f"pip install 'mattekit[timm]' ({type(error).__name__}: {error})"
+            f"pip install timm torchvision ({type(error).__name__}: {error})"
         ) from error
     return timm

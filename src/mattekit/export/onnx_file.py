@@ -106,7 +106,7 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except ImportError as error:
-        raise ImportError(f"export.onnx needs {name}: pip install 'mattekit[onnx]' ({error})") from error
+        raise ImportError(f"export.onnx needs {name}: pip install onnx onnxscript onnxruntime ({error})") from error
 
 
 def _check_outputs(outputs: Sequence[str]) -> None:

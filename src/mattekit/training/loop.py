@@ -58,7 +58,7 @@ def train(
             another number of processes or other settings, which are named.
         TrainingError: If a loss or a gradient is not finite, or a checkpoint cannot be written.
         mattekit.data.SampleError: If a sample cannot be read; it is named.
-        ImportError: If Accelerate is missing: ``pip install 'mattekit[train]'``.
+        ImportError: If Accelerate is missing: ``pip install accelerate``.
 
     Example:
         >>> import tempfile

@@ -19,7 +19,7 @@ def start() -> "Accelerator":
     try:
         from accelerate import Accelerator
     except ImportError as error:
-        raise ImportError("training needs Accelerate: pip install 'mattekit[train]'") from error
+        raise ImportError("training needs Accelerate: pip install accelerate") from error
     # precision is the settings' alone: a launcher's must not change what a run computes
     return Accelerator(cpu=not torch.cuda.is_available(), mixed_precision="no")
 

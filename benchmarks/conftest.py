@@ -63,7 +63,7 @@ def machine(device, request):
 
 @pytest.fixture
 def compare(device, machine, benchmark, request):
-    """Time functions that do the same thing in different ways, by turns, and put them into the table.
+    """Time functions that do the same thing in different ways, taking turns, and put them into the table.
 
     The first is what the others are compared with; pytest-benchmark's own figures are the last one's. ``precision``
     maps a side to the precision whose peak it is held against, where that is not float32.
@@ -105,7 +105,7 @@ def pytest_terminal_summary(terminalreporter, config):
     rows, machines = config.stash[ROWS], config.stash[MACHINES]
     if not rows:
         return
-    terminalreporter.section("medians, sides by turns")
+    terminalreporter.section("medians; the sides took turns")
     for machine in machines.values():
         terminalreporter.write_line(str(machine))
     terminalreporter.write_line(f"Python {platform.python_version()}, torch {torch.__version__}; {_load()}")

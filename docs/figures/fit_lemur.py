@@ -1,6 +1,6 @@
 """Fit the demo's small network to the lemur and write the pictures that the pages show of it.
 
-Run it by hand, about three minutes on two cores, when the network or the demo changes; what it writes into
+Run it by hand, a few minutes on two cores, when the network or the demo changes; what it writes into
 docs/_static/lemur is committed, so that the pages build in seconds:
 
     python docs/figures/fit_lemur.py

@@ -217,6 +217,25 @@ def test_what_does_not_fit_is_named_at_once(folders):
     assert str(caught.value) == "\n".join(problems)
 
 
+def test_what_is_extra_is_left_out_and_noted(folders):
+    """As alphamatting.com's trimaps have one without a truth. It is not even read."""
+    path, arrays = folders
+    (path / "trimap" / "yak.png").write_text("no image")
+    for i in range(7):
+        save(path / "pred" / f"zebra{i}.png", np.zeros((4, 4), np.uint8))
+    scores = run(path)
+    assert scores.images == {name: {"unknown": evaluate(*arrays[name])} for name in NAMES}
+    assert scores.notes == (
+        f"left out of {path / 'pred'}: predictions without a ground truth: zebra0.png, zebra1.png, zebra2.png, "
+        "zebra3.png, zebra4.png and 2 more",
+        f"left out of {path / 'trimap'}: trimaps without a ground truth: yak.png",
+    )
+    with pytest.raises(FolderError) as caught:
+        run(path, strict=True)
+    kinds = [problem.split(":")[0] for problem in caught.value.problems]
+    assert kinds == ["extra prediction"] * 7 + ["extra trimap", "unreadable"]
+
+
 @pytest.mark.parametrize("content", [b"\xff\xd8\xff", b"truncated"])
 def test_an_unreadable_photo_of_another_format(folders, content):
     path, _ = folders

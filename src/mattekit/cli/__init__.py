@@ -8,13 +8,14 @@ import argparse
 import sys
 
 from mattekit import __version__
-from mattekit.cli import ablate, data, demo, evaluate, export, info, predict, train
+from mattekit.cli import ablate, compare, data, demo, evaluate, export, info, predict, train
 from mattekit.cli.signals import Stopped, stopping
 from mattekit.cli.streams import is_lost, lenient_streams
 
 COMMANDS = {
     "predict": predict,
     "evaluate": evaluate,
+    "compare": compare,
     "export": export,
     "data": data,
     "train": train,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mattekit.cli.parsers import SubParsers
-from mattekit.cli.status import status_of
+from mattekit.cli.status import cores, status_of
 
 if TYPE_CHECKING:
     from mattekit.evaluation import FolderScores
@@ -47,6 +46,11 @@ def add_parser(subparsers: SubParsers) -> None:
         help="write each image's scores here, and as .json beside it unless it is a device or a pipe",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the JSON here instead")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="refuse mattes and trimaps without a ground truth instead of leaving them out",
+    )
     parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one a core)")
 
 
@@ -73,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
             args.trimaps,
             protocol=args.protocol,
             check_trimap=not args.any_trimaps,
-            workers=_cores() if args.workers is None else args.workers,
+            strict=args.strict,
+            workers=cores() if args.workers is None else args.workers,
             progress=True,
         )
     except FolderError as error:
@@ -109,8 +114,3 @@ def _print_scores(scores: FolderScores) -> None:
         print(f"note: {note}", file=sys.stderr)
     for name, reason in scores.failures.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
-
-
-def _cores() -> int:
-    """The cores that this process may use, where the system tells."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

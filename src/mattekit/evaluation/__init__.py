@@ -1,6 +1,7 @@
 """Folders of mattes against ground truth: matched by name, checked before anything is computed, scored in parallel.
 
-:func:`evaluate_folders` is what ``mattekit evaluate`` runs. :data:`PROTOCOLS` holds what the common benchmarks count.
+:func:`evaluate_folders` is what ``mattekit evaluate`` runs; :func:`compare_folders`, what ``mattekit compare`` runs,
+sets several methods side by side. :data:`PROTOCOLS` holds what the common benchmarks count.
 The arithmetic is that of `mattekit.metrics`.
 
 Importing the package imports no torch.
@@ -10,8 +11,20 @@ Importing the package imports no torch.
 ('unknown',)
 """
 
+from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
+from mattekit.evaluation.comparing import Comparison, compare_folders
 from mattekit.evaluation.folders import FolderScores, evaluate_folders
 from mattekit.evaluation.matching import FolderError
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
 
-__all__ = ["PROTOCOLS", "BenchmarkProtocol", "FolderError", "FolderScores", "evaluate_folders"]
+__all__ = [
+    "PROTOCOLS",
+    "BenchmarkProtocol",
+    "Comparison",
+    "FolderError",
+    "FolderScores",
+    "PairedBootstrap",
+    "compare_folders",
+    "evaluate_folders",
+    "paired_bootstrap",
+]

@@ -7,21 +7,14 @@ import io
 import json
 import math
 import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import fmean, median
 
 from mattekit._checks import check_choice
 from mattekit.evaluation.matching import Item, match
+from mattekit.evaluation.pool import Outcome, run_all
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
 from mattekit.metrics.evaluate import Region, Scores
 from mattekit.photos import read_matte, write_atomically
@@ -97,14 +90,6 @@ class FolderScores:
         return zip(*(scores[region] for scores in self.images.values()), strict=True)
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """What came of one image: its scores or what went wrong."""
-
-    scores: ImageScores | None = None
-    failure: str = ""
-
-
 def evaluate_folders(
     pred_dir: PathLike,
     alpha_dir: PathLike,
@@ -112,6 +97,7 @@ def evaluate_folders(
     *,
     protocol: BenchmarkProtocol | str | None = None,
     check_trimap: bool = True,
+    strict: bool = False,
     workers: int = 1,
     progress: bool = False,
 ) -> FolderScores:
@@ -128,6 +114,8 @@ def evaluate_folders(
             the unknown region where trimaps are given, else the whole image.
         check_trimap: Refuse a trimap with other values, and a set none of whose trimaps has an unknown pixel. False is
             the reference's rule: 128 alone is unknown, and where nothing is, sums are 0 and means NaN.
+        strict: Refuse what is extra: a prediction or trimap without a ground truth. Otherwise it is left out, and a
+            note says so.
         workers: Processes to work in. More than one start afresh and import the calling script, which must
             therefore guard what it does with ``if __name__ == "__main__"``.
         progress: Show a progress bar on stderr.
@@ -137,8 +125,8 @@ def evaluate_folders(
         others, not even the death of a worker. Notes say what may be a mistake.
 
     Raises:
-        FolderError: If anything is missing, left over, unreadable, ambiguous or of the wrong size: everything is named,
-            and nothing has been computed.
+        FolderError: If anything is missing, unreadable, ambiguous, of the wrong size or, with `strict`, extra:
+            everything is named, and nothing has been computed.
         TypeError: If the protocol is neither a `BenchmarkProtocol` nor a name.
         ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, if nothing is unknown in
             any of them, or if there are less than one worker.
@@ -158,29 +146,45 @@ def evaluate_folders(
         >>> scores.images["dog"]["whole"].sad
         0.1
     """
+    protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
+    items, notes = match(
+        Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir), strict=strict
+    )
+    scores = score_items(items, notes, Scoring(protocol, check_trimap), workers=workers, progress=progress)
+    if check_trimap and "unknown" in scores.regions:
+        check_unknown(scores, trimap_dir)
+    return scores
+
+
+def check_settings(protocol: BenchmarkProtocol | str | None, *, trimaps: bool, workers: int) -> BenchmarkProtocol:
+    """The protocol that is meant, after a check that it can be followed."""
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    protocol = _protocol(protocol, trimaps=trimap_dir is not None)
-    protocol.regions_with(trimap=trimap_dir is not None)
-    items, notes = match(Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir))
-    outcomes = _run(items, _Scoring(protocol, check_trimap), min(workers, len(items)))
+    found = _protocol(protocol, trimaps=trimaps)
+    found.regions_with(trimap=trimaps)
+    return found
+
+
+def score_items(
+    items: Sequence[Item], notes: Iterable[str], scoring: Scoring, *, workers: int, progress: bool
+) -> FolderScores:
+    """Score what has been matched."""
+    outcomes = run_all(items, scoring, min(workers, len(items)))
     if progress:
         from tqdm import tqdm
 
         outcomes = tqdm(outcomes, total=len(items), unit="image")
-    by_name = dict(outcomes)
+    by_name = {item.name: outcome for item, outcome in outcomes}
     found = {item.name: by_name[item.name] for item in items}
-    scores = FolderScores(
-        images={name: outcome.scores for name, outcome in found.items() if outcome.scores is not None},
-        failures={name: outcome.failure for name, outcome in found.items() if outcome.scores is None},
+    return FolderScores(
+        images={name: outcome.result for name, outcome in found.items() if outcome.result is not None},
+        failures={name: outcome.failure for name, outcome in found.items() if outcome.result is None},
         notes=tuple(notes),
     )
-    if check_trimap and "unknown" in scores.regions:
-        _check_unknown(scores, trimap_dir)
-    return scores
 
 
-def _check_unknown(scores: FolderScores, trimap_dir: PathLike | None) -> None:
+def check_unknown(scores: FolderScores, trimap_dir: PathLike | None) -> None:
+    """Refuse a set none of whose trimaps has an unknown pixel."""
     if all(math.isnan(found["unknown"].mse) for found in scores.images.values()):
         raise ValueError(
             f"at least one trimap must have unknown pixels, 128, got none in all {len(scores.images)} of "
@@ -206,85 +210,17 @@ def _plain(scores: Scores) -> dict[str, float | None]:
 
 
 @dataclass(frozen=True)
-class _Scoring:
+class Scoring:
     """How an image is scored."""
 
     protocol: BenchmarkProtocol
     check_trimap: bool
 
-    def __call__(self, item: Item) -> _Outcome:
+    def __call__(self, item: Item) -> Outcome[ImageScores]:
+        """Its scores, or what went wrong."""
         try:
             trimap = None if item.trimap is None else read_matte(item.trimap)
             mattes = read_matte(item.pred), read_matte(item.alpha)
-            return _Outcome(self.protocol.evaluate(*mattes, trimap, check_trimap=self.check_trimap))
+            return Outcome(self.protocol.evaluate(*mattes, trimap, check_trimap=self.check_trimap))
         except Exception as error:
-            return _Outcome(failure=f"{type(error).__name__}: {error}")
-
-
-def _run(items: list[Item], score: _Scoring, workers: int) -> Iterator[tuple[str, _Outcome]]:
-    """Score all items, in any order; a worker's death costs the image that it worked on and no other."""
-    if workers == 1:
-        for item in items:
-            yield item.name, score(item)
-        return
-    waiting = deque(items)
-    while waiting:
-        suspects = yield from _run_pool(waiting, score, workers)
-        for item in suspects:  # alone, the one that kills its worker shows itself
-            if (yield from _run_pool(deque([item]), score, 1)):
-                yield item.name, _Outcome(failure="the process that evaluated it died")
-
-
-def _run_pool(waiting: deque[Item], score: _Scoring, workers: int) -> Generator[tuple[str, _Outcome], None, list[Item]]:
-    """Score the items waiting until there are none left or a worker dies; return what was then being worked on."""
-    context = get_context("spawn")  # a fresh interpreter each: forked ones would inherit locks of threads not theirs
-    life, ours = context.Pipe(duplex=False)
-    with life, ours, ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(life,)) as pool:
-        running: dict[Future[_Outcome], Item] = {}
-        suspects: list[Item] = []
-        try:
-            while not suspects and (waiting or running):
-                while waiting and len(running) < 2 * workers:
-                    item = waiting.popleft()
-                    try:
-                        with _without_interrupts():
-                            running[pool.submit(score, item)] = item
-                    except BrokenProcessPool:  # noticed before the results of those running say so
-                        suspects.append(item)
-                        break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    item = running.pop(future)
-                    try:
-                        yield item.name, future.result()
-                    except BrokenProcessPool:
-                        suspects.append(item)
-        except BaseException:
-            ours.close()  # ends the workers, instead of waiting until they have done what is in work
-            raise
-        return suspects + list(running.values())
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Have processes that are started here never see SIGINT, which a terminal sends to all: their parent ends them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(life: Connection) -> None:
-    """Use one thread, as the processes fill the cores, and end when the other end of a pipe closes, as by a kill."""
-    import cv2
-
-    cv2.setNumThreads(1)
-
-    def watch() -> None:
-        life.poll(None)  # nothing is ever sent
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+            return Outcome(failure=f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,13 @@ class Item:
     trimap: Path | None
 
 
-def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> tuple[list[Item], list[str]]:
-    """Find what belongs together, with notes on what was left out, or name everything that does not fit."""
+def match(
+    pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None, *, strict: bool = False
+) -> tuple[list[Item], list[str]]:
+    """Find what belongs together, with notes on what was left out, or name everything that does not fit.
+
+    What is extra does not fit where `strict` asks for that, and is named beside what is missing: its name may tell why.
+    """
     problems: list[str] = []
     alphas = _list("ground truth", alpha_dir, problems)
     preds = _list("prediction", pred_dir, problems)
@@ -40,11 +46,18 @@ def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> tuple[lis
     if not (alphas and preds and trimaps != {}):
         raise FolderError(problems)  # what follows would only repeat it for every file
     preds, cutouts = _by_image(preds, alphas, problems)
+    notes = [f"left out of {pred_dir}: {cutouts} cut-outs, NAME_cutout beside NAME_alpha"] if cutouts else []
     for kind, folder, found in (("prediction", pred_dir, preds), ("trimap", trimap_dir, trimaps)):
         if found is None:
             continue
-        problems += [f"missing {kind}: none in {folder} for {alphas[name]}" for name in alphas if name not in found]
-        problems += [f"extra {kind}: {found[name]} has no ground truth" for name in found if name not in alphas]
+        missing = [f"missing {kind}: none in {folder} for {alphas[name]}" for name in alphas if name not in found]
+        extra = {name: path for name, path in found.items() if name not in alphas}
+        if strict or missing:
+            problems += [*missing, *(f"extra {kind}: {path} has no ground truth" for path in extra.values())]
+        elif extra:
+            notes.append(f"left out of {folder}: {kind}s without a ground truth: {_some(extra.values())}")
+            for name in extra:
+                del found[name]
     sizes: dict[Path, tuple[int, int] | None] = {}
     for path in [*alphas.values(), *preds.values(), *(trimaps or {}).values()]:
         sizes[path] = _size(path, problems)
@@ -56,7 +69,13 @@ def match(pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None) -> tuple[lis
     if problems:
         raise FolderError(sorted(problems))
     items = [Item(name, preds[name], alphas[name], trimaps[name] if trimaps else None) for name in sorted(alphas)]
-    return items, [f"left out of {pred_dir}: {cutouts} cut-outs, NAME_cutout beside NAME_alpha"] if cutouts else []
+    return items, notes
+
+
+def _some(paths: Collection[Path]) -> str:
+    """The first few names."""
+    first = ", ".join(path.name for path in sorted(paths)[:5])
+    return first if len(paths) <= 5 else f"{first} and {len(paths) - 5} more"
 
 
 def _by_image(preds: dict[str, Path], alphas: dict[str, Path], problems: list[str]) -> tuple[dict[str, Path], int]:

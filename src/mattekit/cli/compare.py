@@ -1,0 +1,165 @@
+"""``mattekit compare``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mattekit.cli.parsers import SubParsers
+from mattekit.cli.status import cores, status_of
+
+if TYPE_CHECKING:
+    from mattekit.evaluation import Comparison
+
+
+def add_parser(subparsers: SubParsers) -> None:
+    """Describe the arguments."""
+    parser = subparsers.add_parser(
+        "compare",
+        help="score several methods' folders of mattes alike, and print the paper's table",
+        description="Score several folders of mattes against one ground truth, under one protocol, and print means of "
+        "SAD, MSE, Grad and Conn as the paper's Tables 1 and 2 do, the least in bold; then how sure the differences "
+        "are, by the paired bootstrap. SAD, Grad and Conn are in thousands.",
+        epilog="Exit status: 0 if all images were scored for all methods, 1 if some failed, 2 if nothing was done.",
+    )
+    parser.add_argument("alpha_dir", metavar="TRUTH", type=Path, help="folder of ground-truth mattes")
+    parser.add_argument(
+        "methods", metavar="NAME=PRED_DIR", nargs="+", type=_method, help="a method's name, and its folder of mattes"
+    )
+    parser.add_argument("--trimaps", metavar="DIR", type=Path, help="folder of trimaps: only unknown pixels count")
+    parser.add_argument(
+        "--protocol",
+        metavar="NAME",
+        help="count what a benchmark counts: composition-1k, distinctions-646, aim-500, p3m-500, am-2k or ppm-aim-195",
+    )
+    parser.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown", help="default: markdown")
+    parser.add_argument(
+        "--quote",
+        choices=(1, 2),
+        type=int,
+        help="add the rows of the paper's Table 1 (Distinctions-646) or 2 (Composition-1k), marked as quoted",
+    )
+    parser.add_argument("--csv", metavar="FILE", type=Path, help="write the scores of each method and image here")
+    parser.add_argument(
+        "--against", metavar="NAME", help="the method that others are tested against (default: the least mean SAD)"
+    )
+    parser.add_argument("--samples", metavar="N", type=int, default=10_000, help="of the bootstrap (default: 10000)")
+    parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
+    parser.add_argument(
+        "--any-trimaps",
+        action="store_true",
+        help="take trimaps as the reference does: 128 alone is unknown, and other values than the three fit, too",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse mattes and trimaps without a ground truth: else they are left out"
+    )
+    parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one a core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    from mattekit.evaluation import FolderError, compare_folders
+    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned
+    from mattekit.photos.folders import expand_folders
+
+    try:
+        methods = _by_name(args.methods)
+        if args.against is not None and args.against not in methods:
+            raise ValueError(f"--against must be one of {', '.join(methods)}, got {args.against!r}")
+        if args.samples < 1:
+            raise ValueError(f"--samples must be at least 1, got {args.samples}")
+        if args.seed < 0:
+            raise ValueError(f"--seed must be at least 0, got {args.seed}")
+        if args.csv:
+            inputs = [folder for folder in (*methods.values(), args.alpha_dir, args.trimaps) if folder]
+            check_apart([args.csv], expand_folders([folder for folder in inputs if folder.is_dir()]))
+            check_writable(args.csv)
+            clear_abandoned(args.csv.parent)
+        found = compare_folders(
+            methods,
+            args.alpha_dir,
+            args.trimaps,
+            protocol=args.protocol,
+            check_trimap=not args.any_trimaps,
+            strict=args.strict,
+            workers=cores() if args.workers is None else args.workers,
+            progress=True,
+        )
+    except FolderError as error:
+        problems = "".join(f"\n  {problem}" for problem in error.problems)
+        print(f"mattekit compare: nothing was computed, because of{problems}", file=sys.stderr)
+        return 2
+    except (OSError, ValueError) as error:
+        print(f"mattekit compare: {error}", file=sys.stderr)
+        return 2
+    status = status_of(len(found.images), len(found.failures))
+    try:
+        if args.csv:
+            found.write_csv(args.csv)
+    except OSError as error:
+        print(f"mattekit compare: {error}", file=sys.stderr)
+        status = status or 1
+    _print(found, args)
+    return status
+
+
+def _print(found: Comparison, args: argparse.Namespace) -> None:
+    """Tables on stdout; on stderr what they are of, and what they do not show."""
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for (method, image), reason in found.failures.items():
+        print(f"failed, and left out of all methods: {image}: {method}: {reason}", file=sys.stderr)
+    if not found.images:
+        return
+    if args.quote is not None:
+        print(
+            f"note: quoted rows are the paper's, of {('Distinctions-646', 'Composition-1k')[args.quote - 1]}; it does "
+            "not say which pixels it counts",
+            file=sys.stderr,
+        )
+    for region in found.regions:
+        print(f"{region}, mean of {len(found.images)} images:", file=sys.stderr)
+        print(found.table(region, args.format, quote=args.quote))
+        empty = [
+            name for name, scores in next(iter(found.methods.values())).images.items() if math.isnan(scores[region].mse)
+        ]
+        if empty:
+            print(f"no pixel is {region}, so that means are NaN, in {', '.join(empty)}", file=sys.stderr)
+    if len(found.methods) > 1:
+        _print_significance(found, args)
+
+
+def _print_significance(found: Comparison, args: argparse.Namespace) -> None:
+    region = found.regions[0]
+    if len(found.images) < 2:
+        print("no bootstrap: it takes at least two images", file=sys.stderr)
+        return
+    against = args.against or found.best(region)
+    print(f"difference from {against}, {region}: mean [95 % interval] p, paired bootstrap", file=sys.stderr)
+    results = found.significance(against, region, samples=args.samples, seed=args.seed)
+    titles = {"sad": "SAD", "mse": "MSE", "gradient_error": "Grad", "connectivity_error": "Conn"}
+    for method, tests in results.items():
+        for metric, title in titles.items():
+            test = tests[metric]
+            numbers = f"{test.difference:+.3g} [{test.low:+.3g}, {test.high:+.3g}] p = {test.p:.2g}"
+            print(f"  {method}  {title}  {numbers}", file=sys.stderr)
+
+
+def _method(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition("=")
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f"must be NAME=PRED_DIR, got {text!r}")
+    return name, Path(folder)
+
+
+def _by_name(methods: list[tuple[str, Path]]) -> dict[str, Path]:
+    """The folders by name; ValueError if a name comes twice."""
+    found: dict[str, Path] = {}
+    for name, folder in methods:
+        if name in found:
+            raise ValueError(f"each NAME must be of one folder, got {name} for {found[name]} and {folder}")
+        found[name] = folder
+    return found

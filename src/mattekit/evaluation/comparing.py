@@ -1,0 +1,220 @@
+"""Several methods under one protocol: their folders scored alike, and set side by side as papers do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+from mattekit._checks import check_choice
+from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
+from mattekit.evaluation.folders import FolderScores, PathLike, Scoring, check_settings, check_unknown, score_items
+from mattekit.evaluation.matching import FolderError, Item, match
+from mattekit.evaluation.protocols import BenchmarkProtocol
+from mattekit.evaluation.quoted import QUOTED
+from mattekit.evaluation.tables import Row, render
+from mattekit.metrics.evaluate import Region, Scores
+from mattekit.photos import write_atomically
+
+Format = Literal["markdown", "latex", "csv"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The scores of several methods on the same images.
+
+    Attributes:
+        methods: Scores by method, in the order given. All hold the same images: one that failed for any method counts
+            for none.
+        failures: What went wrong, by method and name of the image.
+        notes: A line each on what was left out.
+    """
+
+    methods: dict[str, FolderScores]
+    failures: dict[tuple[str, str], str]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The images that every method's means are of."""
+        return tuple(next(iter(self.methods.values())).images)
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions that were evaluated, the headline first."""
+        return next(iter(self.methods.values())).regions
+
+    def table(self, region: Region | None = None, form: Format = "markdown", *, quote: int | None = None) -> str:
+        """The paper's table: means of SAD, MSE, Grad and Conn by method, the least of each column in bold.
+
+        Args:
+            region: Which region; None means the headline.
+            form: "markdown", "latex" (a ``tabular``) or "csv", where numbers have all their digits and nothing is bold.
+            quote: Number of the paper's table, 1 (Distinctions-646) or 2 (Composition-1k), whose rows follow, marked as
+                quoted, with the digits that were printed. They take no part in what is bold.
+
+        Returns:
+            The table as text, a line each, without a line break at the end.
+
+        Raises:
+            ValueError: If the region was not evaluated, no image was, or the form or the table's number is unknown.
+        """
+        region = self.regions[0] if region is None and self.regions else region or "whole"
+        check_choice("form", form, get_args(Format))
+        if quote is not None:
+            check_choice("quote", quote, tuple(QUOTED))
+        rows = [Row(name, _of_table(found.mean(region))) for name, found in self.methods.items()]
+        quoted = [] if quote is None else [(f"{row[0]} (quoted, Table {quote})", row[1:]) for row in QUOTED[quote]]
+        return render(rows, quoted, form)
+
+    def significance(
+        self, against: str, region: Region | None = None, *, samples: int = 10_000, seed: int = 0
+    ) -> dict[str, dict[str, PairedBootstrap]]:
+        """The paired bootstrap of every other method against one, by method and metric.
+
+        Args:
+            against: The method that the others are compared with.
+            region: Which region; None means the headline.
+            samples: As in :func:`paired_bootstrap`.
+            seed: As in :func:`paired_bootstrap`.
+
+        Returns:
+            Its result for each metric: negative differences where the other method is better than `against`.
+
+        Raises:
+            ValueError: If the method or region is unknown, or there are less than two images.
+        """
+        check_choice("against", against, tuple(self.methods))
+        region = self.regions[0] if region is None and self.regions else region or "whole"
+        columns = {
+            name: list(zip(*(scores[region] for scores in found.images.values()), strict=True))
+            for name, found in self.methods.items()
+        }
+        return {
+            name: {
+                metric: paired_bootstrap(ours, theirs, samples=samples, seed=seed)
+                for metric, ours, theirs in zip(Scores._fields, own, columns[against], strict=True)
+            }
+            for name, own in columns.items()
+            if name != against
+        }
+
+    def best(self, region: Region | None = None) -> str:
+        """The method of the least mean SAD; the first of equals."""
+        region = self.regions[0] if region is None and self.regions else region or "whole"
+        means = {name: found.mean(region).sad for name, found in self.methods.items()}
+        return min(means, key=lambda name: math.inf if math.isnan(means[name]) else means[name])
+
+    def write_csv(self, path: PathLike) -> None:
+        """Write one line a method, image and region, whole or not at all."""
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(["method", "image", "region", *Scores._fields])
+        for method, scores in self.methods.items():
+            for image, found in scores.images.items():
+                table.writerows([method, image, region, *values] for region, values in found.items())
+        write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
+
+
+def compare_folders(
+    pred_dirs: Mapping[str, PathLike],
+    alpha_dir: PathLike,
+    trimap_dir: PathLike | None = None,
+    *,
+    protocol: BenchmarkProtocol | str | None = None,
+    check_trimap: bool = True,
+    strict: bool = False,
+    workers: int = 1,
+    progress: bool = False,
+) -> Comparison:
+    """Evaluate the mattes of several methods against the same ground truth, under one protocol.
+
+    Args:
+        pred_dirs: Folder of predicted mattes by the method's name.
+        alpha_dir: Folder of ground-truth mattes; files belong together as in :func:`evaluate_folders`.
+        trimap_dir: Folder of trimaps, if any.
+        protocol: As in :func:`evaluate_folders`.
+        check_trimap: As in :func:`evaluate_folders`.
+        strict: As in :func:`evaluate_folders`.
+        workers: As in :func:`evaluate_folders`.
+        progress: Show a progress bar on stderr.
+
+    Returns:
+        Scores by method, of the images that could be evaluated for all of them.
+
+    Raises:
+        FolderError: As in :func:`evaluate_folders`, of all folders at once.
+        TypeError: As in :func:`evaluate_folders`.
+        ValueError: As in :func:`evaluate_folders`, or if there is no method.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name, value in ("ours", 204), ("theirs", 0), ("alpha", 255):
+        ...     (folder / name).mkdir()
+        ...     Image.fromarray(np.full((100, 100), value, np.uint8)).save(folder / name / "dog.png")
+        >>> found = compare_folders({"ours": folder / "ours", "theirs": folder / "theirs"}, folder / "alpha")
+        >>> print(found.table())
+        | Methods | SAD | MSE | Grad | Conn |
+        | --- | ---: | ---: | ---: | ---: |
+        | ours | **2.00** | **0.040** | **0.00** | **2.00** |
+        | theirs | 10.00 | 1.000 | **0.00** | 10.00 |
+    """
+    if not pred_dirs:
+        raise ValueError("pred_dirs must name at least one method, got none")
+    protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
+    items, notes = _match_all(pred_dirs, Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir), strict)
+    scores = score_items(items, (), Scoring(protocol, check_trimap), workers=workers, progress=progress)
+    if check_trimap and "unknown" in scores.regions:
+        check_unknown(scores, trimap_dir)
+    return _by_method(list(pred_dirs), scores, notes)
+
+
+_SEPARATOR = "\0"  # stands in no name of a file
+
+
+def _match_all(
+    pred_dirs: Mapping[str, PathLike], alpha_dir: Path, trimap_dir: Path | None, strict: bool
+) -> tuple[list[Item], list[str]]:
+    """Every method's items, their names led by the method's, or what does not fit in any folder."""
+    items: list[Item] = []
+    notes: dict[str, None] = {}
+    problems: dict[str, None] = {}
+    for method, folder in pred_dirs.items():
+        try:
+            found, left_out = match(Path(folder), alpha_dir, trimap_dir, strict=strict)
+        except FolderError as error:
+            problems |= dict.fromkeys(error.problems)
+        else:
+            items += [replace(item, name=method + _SEPARATOR + item.name) for item in found]
+            notes |= dict.fromkeys(left_out)
+    if problems:
+        raise FolderError(list(problems))
+    return items, list(notes)
+
+
+def _by_method(methods: Sequence[str], scores: FolderScores, notes: Iterable[str]) -> Comparison:
+    """Take the methods apart again, and keep of each the images that all of them have."""
+    failures = {_apart(name): why for name, why in scores.failures.items()}
+    lost = {image for _, image in failures}
+    images: dict[str, dict[str, dict[Region, Scores]]] = {method: {} for method in methods}
+    for name, found in scores.images.items():
+        method, image = _apart(name)
+        if image not in lost:
+            images[method][image] = found
+    return Comparison({method: FolderScores(found, {}) for method, found in images.items()}, failures, tuple(notes))
+
+
+def _apart(name: str) -> tuple[str, str]:
+    method, _, image = name.partition(_SEPARATOR)
+    return method, image
+
+
+def _of_table(mean: Scores) -> tuple[float, float, float, float]:
+    return mean.sad, mean.mse, mean.gradient_error, mean.connectivity_error

@@ -163,8 +163,8 @@ def compare_folders(
         >>> print(found.table())
         | Methods | SAD | MSE | Grad | Conn |
         | --- | ---: | ---: | ---: | ---: |
-        | ours | **2.00** | **0.040** | **0.00** | **2.00** |
-        | theirs | 10.00 | 1.000 | **0.00** | 10.00 |
+        | ours | **2.00** | **0.0400** | **0.00** | **2.00** |
+        | theirs | 10.00 | 1.0000 | **0.00** | 10.00 |
     """
     if not pred_dirs:
         raise ValueError("pred_dirs must name at least one method, got none")

@@ -10,7 +10,7 @@ The packages are imported on first use, so that ``import mattekit`` costs next t
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "__version__",

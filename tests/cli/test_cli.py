@@ -55,6 +55,15 @@ def test_evaluate_prints_means_and_medians(folders, capsys):
     assert "3/3" in err  # the progress bar
 
 
+@pytest.mark.parametrize("before", [True, False])
+def test_quiet_leaves_the_bar_out_and_the_scores_in(folders, before):
+    words = ["evaluate", str(folders / "pred"), str(folders / "alpha"), "--workers", "1"]
+    words.insert(0 if before else len(words), "--quiet")
+    done = subprocess.run([sys.executable, "-m", "mattekit", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 images")
+
+
 def test_evaluate_writes_csv_and_json(folders):
     assert run(folders, "--csv", folders / "out" / "scores.csv") == 0
     rows = read_csv(folders / "out" / "scores.csv")

@@ -5,6 +5,7 @@ its exit status. To add one, write the module and list it in `COMMANDS`.
 """
 
 import argparse
+import os
 import sys
 
 from mattekit import __version__
@@ -49,5 +50,9 @@ def _run(argv: list[str] | None) -> int:
     subparsers = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
         command.add_parser(subparsers)
+    for name in (parser, *subparsers.choices.values()):  # before the command or after it
+        name.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="show no progress bars")
     args = parser.parse_args(argv)
+    if "quiet" in args:
+        os.environ["TQDM_DISABLE"] = "1"  # read when a command imports tqdm
     return COMMANDS[args.command].run(args)

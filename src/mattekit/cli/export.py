@@ -27,7 +27,7 @@ def add_parser(subparsers: SubParsers) -> None:
         help="maps that an ONNX file returns: alpha, detail, semantic_logits (default: alpha)",
     )
     parser.add_argument(
-        "--half", action="store_true", help="store the weights of an ONNX file in float16: half the file, same speed"
+        "--half", action="store_true", help="store the weights of an ONNX file in float16, for half the file"
     )
 
 

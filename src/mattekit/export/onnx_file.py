@@ -61,8 +61,8 @@ def onnx(
         RuntimeError: If the file's numbers are not the network's; the message has the figure. Nothing is written then.
 
     Source:
-        torch's exporter by tracing. Its exporter of torch.export's graphs gives the same numbers, and takes some thirty
-        times as long for a network whose sides are rounded up at every stage.
+        torch's exporter by tracing. Its exporter of torch.export's graphs gives the same numbers, but of a
+        network whose sides are rounded up at every stage it took 65 s of processor time where tracing took 2.7.
 
     Example:
         >>> import tempfile

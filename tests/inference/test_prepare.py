@@ -17,7 +17,7 @@ from mattekit.inference import PreparedMatting, predict, prepare
 from mattekit.inference.folding import fold_batch_norms
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.models import PPMatting, pp_matting
-from mattekit.windows import levels
+from mattekit.windows import levels, spans, tiling
 from oracles import seeded
 from oracles.networks import small, trained_looking
 
@@ -90,14 +90,15 @@ def test_tiles_are_seamless(size, monkeypatch):
     image = torch.rand(2, 3, *size)
     prepared = prepare(model)
     whole = prepared(image)
-    cut, seen = levels._tiles, set()
+    cut, seen = spans.tiles_of, set()
 
     def spy(*args, **options):
         tiles = cut(*args, **options)
         seen.add((len({rows for rows, _ in tiles}) > 1, len({columns for _, columns in tiles}) > 1))
         return tiles
 
-    monkeypatch.setattr(levels, "_tiles", spy)
+    for module in (levels, tiling):
+        monkeypatch.setattr(module, "tiles_of", spy)
     assert_equal(with_tiles_of(1 << 12, prepared)(image), whole, atol=1e-6)
     assert (True, True) in seen
 

@@ -1,6 +1,7 @@
 """What foreground colours are compared with: another library, a system of equations, and plain loops."""
 
 import importlib.util
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -11,11 +12,15 @@ import numpy as np
 @cache
 def pymatting_ml():
     """PyMatting's ``estimate_foreground_ml``; its file alone, since all of PyMatting compiles for a minute."""
+    import numba
+
     package = importlib.util.find_spec("pymatting")
     path = Path(package.submodule_search_locations[0]) / "foreground" / "estimate_foreground_ml.py"
     spec = importlib.util.spec_from_file_location("pymatting_estimate_foreground_ml", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with tempfile.TemporaryDirectory() as cache_dir:  # what a file loaded so leaves in a cache cannot be read again
+        numba.config.CACHE_DIR = cache_dir
+        spec.loader.exec_module(module)
     return module.estimate_foreground_ml
 
 

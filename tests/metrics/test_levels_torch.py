@@ -58,7 +58,8 @@ def test_reached_levels(device, dtype):
     if dtype == torch.float64:
         pred, alpha = pred.double() / 255, alpha.double() / 255
     found = _levels_torch.reached_levels(pred.to(device), alpha.to(device)).cpu()
-    assert found.equal(torch.from_numpy(_levels.reached_levels(pred.numpy(), alpha.numpy())))
+    expected = [_levels.reached_levels(*pair) for pair in zip(pred.numpy(), alpha.numpy(), strict=True)]
+    assert found.equal(torch.from_numpy(np.stack(expected)))
 
 
 def test_images_of_a_batch_do_not_touch():

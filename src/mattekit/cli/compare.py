@@ -35,19 +35,6 @@ def add_parser(subparsers: SubParsers) -> None:
         metavar="NAME",
         help="count what a benchmark counts: composition-1k, distinctions-646, aim-500, p3m-500, am-2k or ppm-aim-195",
     )
-    parser.add_argument(
-        "--classical",
-        metavar="METHODS",
-        help="compare with closed_form, knn, random_walk or learning_based, too, commas between them: they make mattes "
-        "from --photos and --trimaps (takes mattekit[classical])",
-    )
-    parser.add_argument("--photos", metavar="DIR", type=Path, help="folder of photos for --classical")
-    parser.add_argument(
-        "--mattes",
-        metavar="DIR",
-        type=Path,
-        help="where --classical keeps its mattes, a folder a method: what is there and still fits is not made again",
-    )
     parser.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown", help="default: markdown")
     parser.add_argument(
         "--quote",
@@ -91,9 +78,6 @@ def run(args: argparse.Namespace) -> int:
             check_apart([args.csv], expand_folders([folder for folder in inputs if folder.is_dir()]))
             check_writable(args.csv)
             clear_abandoned(args.csv.parent)
-        workers = cores() if args.workers is None else args.workers
-        if args.classical is not None:
-            methods |= _classical(args, methods, workers)
         found = compare_folders(
             methods,
             args.alpha_dir,
@@ -101,14 +85,14 @@ def run(args: argparse.Namespace) -> int:
             protocol=args.protocol,
             check_trimap=not args.any_trimaps,
             strict=args.strict,
-            workers=workers,
+            workers=cores() if args.workers is None else args.workers,
             progress=True,
         )
     except FolderError as error:
         problems = "".join(f"\n  {problem}" for problem in error.problems)
         print(f"mattekit compare: nothing was computed, because of{problems}", file=sys.stderr)
         return 2
-    except (ImportError, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         print(f"mattekit compare: {error}", file=sys.stderr)
         return 2
     status = status_of(len(found.images), len(found.failures))
@@ -120,22 +104,6 @@ def run(args: argparse.Namespace) -> int:
         status = status or 1
     _print(found, args)
     return status
-
-
-def _classical(args: argparse.Namespace, methods: dict[str, Path], workers: int) -> dict[str, Path]:
-    """Have mattes made; their folders by method."""
-    from mattekit.evaluation import estimate_mattes
-
-    if not (args.photos and args.trimaps and args.mattes):
-        raise ValueError("--classical needs --photos, --trimaps and --mattes")
-    folders = {method: args.mattes / method for method in args.classical.split(",")}
-    if taken := folders.keys() & methods.keys():
-        raise ValueError(f"each NAME must be of one folder, got {min(taken)} for --classical and {methods[min(taken)]}")
-    for method, folder in folders.items():
-        print(f"making mattes by {method}, in {folder}", file=sys.stderr)
-        for image, reason in estimate_mattes(method, args.photos, args.trimaps, folder, workers=workers).items():
-            print(f"failed: {image}: {method}: {reason}", file=sys.stderr)
-    return folders
 
 
 def _print(found: Comparison, args: argparse.Namespace) -> None:

@@ -104,14 +104,14 @@ def draw(seen: Trace, encoder: str) -> str:
     y = [TOP + ROW * i for i in range(11)]
     full = RIGHT + BOX - LEFT
     drawing.box(LEFT, y[0], full, ["image", by(seen.inputs[""][0])], "data")
-    features = "   ".join(seen.shape("encoder", i) for i in range(5))
+    features = "   ".join(seen.shape("encoder", i) for i in range(len(seen.outputs["encoder"])))
     title = f"encoder: {seen.name('encoder')} ({encoder}), {seen.parameters('encoder')} parameters"
     drawing.box(LEFT, y[1], full, [title, features], "module")
     drawing.arrow(f"M{WIDTH // 2} {y[0] + 58}V{y[1] - 2}")
 
     pooling = "context.pooling"
     drawing.box(LEFT, y[2], BOX, [f"{pooling}: {seen.name(pooling)}", seen.shape(pooling)], "module")
-    drawing.arrow(f"M{LEFT + 160} {y[1] + 58}V{y[2] - 2}", "feature 4", (LEFT + 168, y[2] - 10))
+    drawing.arrow(f"M{LEFT + 160} {y[1] + 58}V{y[2] - 2}", "last feature", (LEFT + 168, y[2] - 10))
     joined = seen.inputs["detail.residuals.0"][0]
     drawing.box(RIGHT, y[2], BOX, ["features 0 and 1, resized and joined", by(joined)], "data")
     drawing.arrow(f"M{RIGHT + 160} {y[1] + 58}V{y[2] - 2}", "features 0, 1", (RIGHT + 168, y[2] - 10))

@@ -1,5 +1,6 @@
 """ONNX files."""
 
+import copy
 import io
 import os
 import warnings
@@ -84,7 +85,7 @@ def onnx(
     if weights == "float16":
         _round_weights(network)
         reference = network
-    graph = file.load_from_string(_traced(network))
+    graph = file.load_from_string(_traced(copy.deepcopy(network)))  # torch writes over weights where it folds
     if weights == "float16":
         _store_in_half(graph, file)
     _refuse_small_images(graph, file)

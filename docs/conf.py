@@ -26,7 +26,13 @@ extensions = [
 exclude_patterns = ["_build", "_run", "figures"]
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!mattekit\b).*")]  # names of torch, NumPy and arguments are no links
-nitpick_ignore = [("py:class", "mattekit.trimap._forms.Array")]  # tensor or array: the page of the package says so
+nitpick_ignore = [  # type variables, and a value that is passed on unread: no page of their own
+    ("py:class", "mattekit.trimap._forms.Array"),
+    ("py:class", "mattekit.compositing.Array"),
+    ("py:class", "mattekit.metrics.evaluate.Value"),
+    ("py:class", "mattekit.models.pp_matting.Encoded"),
+    ("py:class", "mattekit.training.holdout.Part"),
+]
 default_role = "py:obj"
 
 myst_enable_extensions = ["colon_fence", "deflist"]

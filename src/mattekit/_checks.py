@@ -108,6 +108,20 @@ def unit_slack(eps: float) -> float:
     return max(4 * eps, 1e-6)
 
 
+def needs_clamp(rule: str, low: float, high: float, eps: float) -> bool:
+    """Whether values that reach from ``low`` to ``high`` leave [0, 1] by a few ulp, and are to be brought there.
+
+    Raises:
+        ValueError: If they leave it by more, or are NaN; it begins with the rule.
+    """
+    if low >= 0 and high <= 1:
+        return False
+    slack = unit_slack(eps)
+    if low >= -slack and high <= 1 + slack:
+        return True
+    raise ValueError(f"{rule}, {outside_unit(low, high)}")
+
+
 def is_readable(*tensors: Tensor) -> bool:
     """Whether values can be looked at without waiting for a device or breaking a graph."""
     import torch

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_nchw, check_pixels, check_unmasked, outside_unit, unit_slack
+from mattekit._checks import check_choice, check_nchw, check_pixels, check_unmasked, needs_clamp
 from mattekit.foreground.blur_fusion import blur_fusion
 from mattekit.foreground.multilevel import multilevel
 
@@ -122,13 +122,10 @@ def _checked_values(name: str, x: Tensor) -> Tensor:
         if x.dtype != torch.uint8:
             raise TypeError(f"{name} must be floating-point or uint8 (as an array uint16 too), got {x.dtype}")
         return x
-    low, high = x.aminmax() if x.numel() else (x.new_tensor(0), x.new_tensor(1))
-    if low >= 0 and high <= 1:
+    if not x.numel():
         return x
-    slack = unit_slack(torch.finfo(x.dtype).eps)
-    if not (low >= -slack and high <= 1 + slack):
-        raise ValueError(f"{name} must lie in [0, 1], {outside_unit(low.item(), high.item())}")
-    return x.clamp(0, 1)
+    low, high = (end.item() for end in x.aminmax())
+    return x.clamp(0, 1) if needs_clamp(f"{name} must lie in [0, 1]", low, high, torch.finfo(x.dtype).eps) else x
 
 
 def _like(image: Tensor | np.ndarray, result: Tensor) -> Tensor | np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_unmasked, outside_unit, unit_slack
+from mattekit._checks import check_unmasked, needs_clamp
 
 
 def to_pixels(image: object) -> np.ndarray:
@@ -35,11 +35,10 @@ def to_pixels(image: object) -> np.ndarray:
         raise TypeError(f"image must be a numpy.ndarray or a torch.Tensor, got {type(image).__name__}")
     if min(pixels.shape) == 0:
         raise ValueError(f"image must not be empty, got {tuple(image.shape)}")
-    if pixels.dtype.kind == "f" and not (pixels.min() >= 0 and pixels.max() <= 1):
-        low, high, slack = float(pixels.min()), float(pixels.max()), unit_slack(float(np.finfo(pixels.dtype).eps))
-        if not (low >= -slack and high <= 1 + slack):
-            raise ValueError(f"image must lie in [0, 1] where it is floating-point, {outside_unit(low, high)}")
-        pixels = pixels.clip(0, 1)
+    if pixels.dtype.kind == "f":
+        rule, eps = "image must lie in [0, 1] where it is floating-point", float(np.finfo(pixels.dtype).eps)
+        if needs_clamp(rule, float(pixels.min()), float(pixels.max()), eps):
+            pixels = pixels.clip(0, 1)
     return pixels
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 
-from mattekit._checks import check_choice, check_no_mask, check_unmasked, outside_unit, unit_slack
+from mattekit._checks import check_choice, check_no_mask, check_unmasked, needs_clamp
 from mattekit.metrics._bands import bands
 
 if TYPE_CHECKING:
@@ -180,13 +180,8 @@ def _check_bytes(name: str, low: int, high: int) -> None:
 
 def _checked_floats(name: str, x: Any) -> Any:
     """The matte, in [0, 1]: what is a few ulp beyond is brought there."""
-    low, high = float(x.min()), float(x.max())
-    if low >= 0 and high <= 1:
-        return x
-    slack = unit_slack(_eps(x))
-    if low >= -slack and high <= 1 + slack:
-        return x.clip(0, 1)
-    raise ValueError(f"{name} must lie in [0, 1] if it holds floats, {outside_unit(low, high)}")
+    rule = f"{name} must lie in [0, 1] if it holds floats"
+    return x.clip(0, 1) if needs_clamp(rule, float(x.min()), float(x.max()), _eps(x)) else x
 
 
 def _eps(x: Any) -> float:

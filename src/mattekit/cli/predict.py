@@ -7,7 +7,6 @@ import io
 import re
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -189,7 +188,7 @@ class _Steps:
 
     def write(self, made: _Made) -> None:
         """All files of a photo, or none."""
-        from mattekit.photos.atomic import write_together
+        from mattekit.photos.atomic import write_bytes_together
 
         assert made.alpha is not None
         encoded = {kind: self.look.encode(kind, made.photo, made.alpha) for kind in self.results.kinds}
@@ -198,7 +197,7 @@ class _Steps:
             for data in encoded.values():
                 sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
-        write_together({path: partial(_write, encoded[kind]) for kind, path in paths.items()})
+        write_bytes_together({path: encoded[kind] for kind, path in paths.items()})
 
     def _read_hint(self, task: Task, photo: Photo) -> dict[str, np.ndarray]:
         from mattekit.photos import read_matte
@@ -261,10 +260,6 @@ def _say(done: int, tried: int, total: int, steps: _Steps) -> None:
 
 def _standard_input() -> BinaryIO:
     return io.BytesIO(sys.stdin.buffer.read())
-
-
-def _write(data: bytes, file: BinaryIO) -> None:
-    file.write(data)
 
 
 def _bytes(text: str) -> int:

@@ -78,6 +78,15 @@ def write_together(writes: Mapping[str | os.PathLike[str], Write]) -> None:
                 file.close()
 
 
+def write_bytes_together(files: Mapping[Path, bytes]) -> None:
+    """Write several files whose bytes are there already, as `write_together` does."""
+
+    def putting(data: bytes) -> Write:
+        return lambda file: file.write(data)
+
+    write_together({path: putting(data) for path, data in files.items()})
+
+
 def clear_abandoned(folder: str | os.PathLike[str]) -> int:
     """Delete the temporary files of processes that were killed while they wrote into a folder; return how many.
 

@@ -4,15 +4,14 @@ import io
 import os
 import struct
 import zlib
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from mattekit.photos.atomic import write_atomically, write_together
+from mattekit.photos.atomic import write_atomically, write_bytes_together
 
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
@@ -43,8 +42,8 @@ def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, a
     """
     matte = np.rint(alpha * 255).astype(np.uint8)
     paths = cutout_paths(folder, name)
-    encoded = [encode(path, pixels) for path, pixels in zip(paths, (matte, np.dstack([photo, matte])), strict=True)]
-    write_together({path: partial(_write, data) for path, data in zip(paths, encoded, strict=True)})
+    pictures = zip(paths, (matte, np.dstack([photo, matte])), strict=True)
+    write_bytes_together({path: encode(path, pixels) for path, pixels in pictures})
 
 
 def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
@@ -64,10 +63,6 @@ def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: byt
     if suffix == ".png" or pixels.dtype == np.uint16:
         return _encode_by_opencv(suffix, pixels, icc_profile)
     return _encode(suffix, pixels, icc_profile)
-
-
-def _write(data: bytes, file: BinaryIO) -> None:
-    file.write(data)
 
 
 _SETTINGS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True, "exact": True}}

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from mattekit import trimap as trimaps
 from mattekit._checks import check_positive
 from mattekit.inference.pixels import to_pixels
-from mattekit.inference.running import Windows, in_evaluation, join_arrays, outputs, prepared
+from mattekit.inference.running import MULTIPLE, Windows, in_evaluation, join_arrays, limit_of, outputs, prepared
 from mattekit.inference.windows import pixels_within
 from mattekit.models import PPMatting
 from mattekit.photos import limit_short_side, resize, to_multiple_of
 
-_MULTIPLE = 32
 MASK_BAND = 32
 """The unknown band around the edge of a mask reaches this part of the photo's short side to either side."""
 
@@ -241,8 +240,8 @@ def predict_windowed(
         >>> predict_windowed(pp_matting("hrnet_w18_small_v1"), photo, window=32).shape
         (70, 101)
     """
-    if window < _MULTIPLE:
-        raise ValueError(f"window must be at least {_MULTIPLE}, got {window}")
+    if window < MULTIPLE:
+        raise ValueError(f"window must be at least {MULTIPLE}, got {window}")
     return _predict(model, image, lambda *_: window * window, (trimap, mask), augment, return_maps, max_short_side)
 
 
@@ -261,7 +260,7 @@ def _predict(
     pixels = to_pixels(image)
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)
-    limited = limit_short_side(pixels, _limit(model, max_short_side))
+    limited = limit_short_side(pixels, limit_of(model, max_short_side))
     views = [(1, False)]
     if augment is not None:
         views = [(scale, flip) for scale in augment.scales for flip in ((False, True) if augment.flip else (False,))]
@@ -271,8 +270,8 @@ def _predict(
         network = model if windows is None else prepared(model)
         for scale, flip in views:
             view = limited if scale == 1 else _scaled(limited, scale)
-            if any(side % _MULTIPLE for side in view.shape[:2]):  # a photo that fits is not copied: it may be large
-                view = to_multiple_of(view, _MULTIPLE)
+            if any(side % MULTIPLE for side in view.shape[:2]):  # a photo that fits is not copied: it may be large
+                view = to_multiple_of(view, MULTIPLE)
             parts = outputs(network, _flipped(view) if flip else view, windows, sure=trimap is not None)
             for name, x in join_arrays(parts, fields, view.shape[:2]).items():
                 x = _flipped(x) if flip else x
@@ -311,12 +310,3 @@ def _scaled(pixels: np.ndarray, scale: float) -> np.ndarray:
 
 def _flipped(x: np.ndarray) -> np.ndarray:
     return x[:, ::-1]
-
-
-def _limit(model: nn.Module, max_short_side: int | None) -> int | None:
-    if max_short_side is None:
-        unwrapped = model if hasattr(model, "max_short_side") else getattr(model, "module", model)
-        return getattr(unwrapped, "max_short_side", None)
-    if max_short_side < _MULTIPLE:
-        raise ValueError(f"max_short_side must be at least {_MULTIPLE}, got {max_short_side}")
-    return max_short_side

@@ -15,6 +15,9 @@ from mattekit.inference.windows import WINDOW_PIXELS, windows_of
 from mattekit.models import PPMatting
 from mattekit.windows import Level, Window, declared
 
+MULTIPLE = 32
+"""Sides of the size at which a photo runs are multiples of this."""
+
 Windows = Callable[[PPMatting, Sequence[int]], int]
 """How many pixels a window may have, for a network and a photo's size."""
 
@@ -98,6 +101,20 @@ def _array_of(output: Any, name: str) -> np.ndarray:
 def prepared(model: nn.Module) -> PreparedMatting:
     """Return a model itself where it is prepared, and else what `prepare` makes of it."""
     return model if isinstance(model, PreparedMatting) else prepare(network_of(model))
+
+
+def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:
+    """The limit of the short side that is asked for, or else that the model's weights were trained for.
+
+    Raises:
+        ValueError: If it is below `MULTIPLE`.
+    """
+    if max_short_side is None:
+        unwrapped = model if hasattr(model, "max_short_side") else getattr(model, "module", model)
+        return getattr(unwrapped, "max_short_side", None)
+    if max_short_side < MULTIPLE:
+        raise ValueError(f"max_short_side must be at least {MULTIPLE}, got {max_short_side}")
+    return max_short_side
 
 
 @contextmanager

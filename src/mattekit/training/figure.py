@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mattekit.inference import predict
-from mattekit.inference.running import in_evaluation
+from mattekit.inference.running import MULTIPLE, in_evaluation, limit_of
 from mattekit.models import PPMatting
 from mattekit.photos import limit_short_side, to_multiple_of
 
@@ -44,8 +44,7 @@ def figure5(model: PPMatting, image: np.ndarray, *, max_short_side: int | None =
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         raise TypeError(f"image must be an array of uint8, got {getattr(image, 'dtype', type(image).__name__)}")
     maps = predict(model, image, max_short_side=max_short_side, return_maps=True)
-    limit = max_short_side if max_short_side is not None else getattr(model, "max_short_side", None)
-    small = to_multiple_of(limit_short_side(image, limit))
+    small = to_multiple_of(limit_short_side(image, limit_of(model, max_short_side)), MULTIPLE)
     device = next(model.parameters()).device
     with in_evaluation(model):
         features, guidance, gated = _inside(model, torch.from_numpy(small).permute(2, 0, 1)[None].to(device) / 255)

@@ -5,31 +5,26 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from torch import Tensor
 
 from mattekit import trimap
-from mattekit.compositing import composite, cutout
-from mattekit.models import PPMatting
-from mattekit.photos import limit_short_side, to_multiple_of
+from mattekit.compositing import composite
+from mattekit.inference import Prediction
 
 _NEW_BACKGROUND = (0.16, 0.32, 0.62)
 _PAPER, _INK = (245, 245, 245), (30, 30, 30)
 _CAPTION, _GAP = 34, 10
 
 
-@torch.inference_mode()
-def panels(model: PPMatting, photo: np.ndarray, alpha: np.ndarray) -> dict[str, np.ndarray]:
-    """What a row shows: photo, the model's semantic and detail map, a matte in [0, 1], the cut-out on a background."""
-    pixels = to_multiple_of(limit_short_side(photo, model.max_short_side), 32)
-    output = model(torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255)
-    cut = torch.from_numpy(cutout(photo, alpha)).permute(2, 0, 1)[None].float() / 255
+def panels(photo: np.ndarray, maps: Prediction, cut: np.ndarray) -> dict[str, np.ndarray]:
+    """What a row shows: photo, semantic map, detail map, matte, and the cut-out, RGBA uint8, on a new background."""
+    rgba = torch.from_numpy(cut).permute(2, 0, 1)[None].float() / 255
     return {
         "photo": photo,
-        "semantic map": trimap.from_semantic(output.semantic_logits)[0, 0].numpy(),
-        "detail map": _to_uint8(output.detail[0, 0]),
-        "matte": _to_uint8(torch.from_numpy(alpha)),
+        "semantic map": trimap.from_semantic(maps.semantic),
+        "detail map": _to_uint8(maps.detail),
+        "matte": _to_uint8(maps.alpha),
         "cut-out on a new background": _to_uint8(
-            composite(cut[:, :3], _NEW_BACKGROUND, cut[:, 3:])[0].permute(1, 2, 0)
+            composite(rgba[:, :3], _NEW_BACKGROUND, rgba[:, 3:])[0].permute(1, 2, 0).numpy()
         ),
     }
 
@@ -51,5 +46,5 @@ def sheet(rows: Sequence[Mapping[str, np.ndarray]], cell: tuple[int, int]) -> np
     return np.array(paper)
 
 
-def _to_uint8(x: Tensor) -> np.ndarray:
-    return (x * 255).round().to(torch.uint8).numpy()
+def _to_uint8(x: np.ndarray) -> np.ndarray:
+    return np.rint(x * 255).astype(np.uint8)

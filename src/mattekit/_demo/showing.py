@@ -32,14 +32,14 @@ Or see it learn:    mattekit demo --train
 def run(folder: Path) -> None:
     """Say what comes, matte every photo, write mattes, cut-outs and the contact sheet."""
     print(_OPENING.format(number=len(EXAMPLES)))
-    model = pp_matting(weights="small")
-    network, rows = prepare(model), []
+    network, rows = prepare(pp_matting(weights="small")), []
     for example in tqdm(EXAMPLES, desc="matting", unit="photo"):
         photo = example.read()
-        alpha = predict(network, photo)
-        write_image(folder / f"{example.name}_alpha.png", np.rint(alpha * 255).astype(np.uint8))
-        write_image(folder / f"{example.name}_cutout.png", cutout(photo, alpha))
-        rows.append(panels(model, photo, alpha))
+        maps = predict(network, photo, return_maps=True)
+        cut = cutout(photo, maps.alpha)
+        write_image(folder / f"{example.name}_alpha.png", np.rint(maps.alpha * 255).astype(np.uint8))
+        write_image(folder / f"{example.name}_cutout.png", cut)
+        rows.append(panels(photo, maps, cut))
     write_image(folder / "contact_sheet.png", sheet(rows, _CELL))
     credits = "; ".join(f"{name} ({credit})" for name, credit in EXAMPLES)
     print(_CLOSING.format(folder=folder, credits=credits))

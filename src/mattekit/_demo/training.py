@@ -13,6 +13,7 @@ from mattekit import trimap
 from mattekit._demo.examples import lemur
 from mattekit._demo.sheet import panels, sheet
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
+from mattekit.compositing import cutout
 from mattekit.encoders import HRNet
 from mattekit.inference import predict
 from mattekit.losses import pp_matting_loss
@@ -81,10 +82,10 @@ def run(folder: Path, *, steps: int = _STEPS) -> None:
     photo, truth = lemur()
     model = small_network()
     fit(model, photo, truth, steps=steps)
-    alpha = predict(model, photo)
-    write_cutout(folder, "lemur", photo, alpha)
-    write_image(folder / "contact_sheet.png", sheet([panels(model, photo, alpha)], _CELL))
-    error, thousands = float(sad(alpha, truth)), photo[..., 0].size // 1000
+    maps = predict(model, photo, return_maps=True)
+    write_cutout(folder, "lemur", photo, maps.alpha)
+    write_image(folder / "contact_sheet.png", sheet([panels(photo, maps, cutout(photo, maps.alpha))], _CELL))
+    error, thousands = float(sad(maps.alpha, truth)), photo[..., 0].size // 1000
     print(_CLOSING.format(folder=folder, error=error, thousands=thousands))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mattekit.cli.parsers import SubParsers
-from mattekit.cli.status import cores, status_of
+from mattekit.cli.scoring import add_options, check_outputs, options_of, scores_or_none, write_scores
+from mattekit.cli.status import status_of
 
 if TYPE_CHECKING:
     from mattekit.evaluation import Comparison
@@ -29,12 +30,7 @@ def add_parser(subparsers: SubParsers) -> None:
     parser.add_argument(
         "methods", metavar="NAME=PRED_DIR", nargs="+", type=_method, help="a method's name, and its folder of mattes"
     )
-    parser.add_argument("--trimaps", metavar="DIR", type=Path, help="folder of trimaps: only unknown pixels count")
-    parser.add_argument(
-        "--protocol",
-        metavar="NAME",
-        help="count what a benchmark counts: composition-1k, distinctions-646, aim-500, p3m-500, am-2k or ppm-aim-195",
-    )
+    add_options(parser)
     parser.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown", help="default: markdown")
     parser.add_argument(
         "--quote",
@@ -48,62 +44,33 @@ def add_parser(subparsers: SubParsers) -> None:
     )
     parser.add_argument("--samples", metavar="N", type=int, default=10_000, help="of the bootstrap (default: 10000)")
     parser.add_argument("--seed", metavar="N", type=int, default=0, help="of the bootstrap (default: 0)")
-    parser.add_argument(
-        "--any-trimaps",
-        action="store_true",
-        help="take trimaps as the reference does: 128 alone is unknown, and other values than the three fit, too",
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="refuse mattes and trimaps without a ground truth: else they are left out"
-    )
-    parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from mattekit.evaluation import FolderError, compare_folders
-    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned
-    from mattekit.photos.folders import expand_folders
-
-    try:
-        methods = _by_name(args.methods)
-        if args.against is not None and args.against not in methods:
-            raise ValueError(f"--against must be one of {', '.join(methods)}, got {args.against!r}")
-        if args.samples < 1:
-            raise ValueError(f"--samples must be at least 1, got {args.samples}")
-        if args.seed < 0:
-            raise ValueError(f"--seed must be at least 0, got {args.seed}")
-        if args.csv:
-            inputs = [folder for folder in (*methods.values(), args.alpha_dir, args.trimaps) if folder]
-            check_apart([args.csv], expand_folders([folder for folder in inputs if folder.is_dir()]))
-            check_writable(args.csv)
-            clear_abandoned(args.csv.parent)
-        found = compare_folders(
-            methods,
-            args.alpha_dir,
-            args.trimaps,
-            protocol=args.protocol,
-            check_trimap=not args.any_trimaps,
-            strict=args.strict,
-            workers=cores() if args.workers is None else args.workers,
-            progress=True,
-        )
-    except FolderError as error:
-        problems = "".join(f"\n  {problem}" for problem in error.problems)
-        print(f"mattekit compare: nothing was computed, because of{problems}", file=sys.stderr)
-        return 2
-    except (OSError, ValueError) as error:
-        print(f"mattekit compare: {error}", file=sys.stderr)
+    found = scores_or_none("compare", lambda: _compare(args))
+    if found is None:
         return 2
     status = status_of(len(found.images), len(found.failures))
-    try:
-        if args.csv:
-            found.write_csv(args.csv)
-    except OSError as error:
-        print(f"mattekit compare: {error}", file=sys.stderr)
+    if not write_scores("compare", args.csv, found.write_csv):
         status = status or 1
     _print(found, args)
     return status
+
+
+def _compare(args: argparse.Namespace) -> Comparison:
+    from mattekit.evaluation import compare_folders
+
+    methods = _by_name(args.methods)
+    if args.against is not None and args.against not in methods:
+        raise ValueError(f"--against must be one of {', '.join(methods)}, got {args.against!r}")
+    if args.samples < 1:
+        raise ValueError(f"--samples must be at least 1, got {args.samples}")
+    if args.seed < 0:
+        raise ValueError(f"--seed must be at least 0, got {args.seed}")
+    if args.csv:
+        check_outputs([args.csv], [*methods.values(), args.alpha_dir, args.trimaps])
+    return compare_folders(methods, args.alpha_dir, args.trimaps, **options_of(args))
 
 
 def _print(found: Comparison, args: argparse.Namespace) -> None:

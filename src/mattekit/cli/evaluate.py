@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mattekit.cli.parsers import SubParsers
-from mattekit.cli.status import cores, status_of
+from mattekit.cli.scoring import add_options, check_outputs, options_of, scores_or_none, write_scores
+from mattekit.cli.status import status_of
 
 if TYPE_CHECKING:
     from mattekit.evaluation import FolderScores
@@ -28,17 +29,7 @@ def add_parser(subparsers: SubParsers) -> None:
     )
     parser.add_argument("pred_dir", metavar="PRED_DIR", type=Path, help="folder of predicted mattes")
     parser.add_argument("alpha_dir", metavar="ALPHA_DIR", type=Path, help="folder of ground-truth mattes")
-    parser.add_argument("--trimaps", metavar="DIR", type=Path, help="folder of trimaps: only unknown pixels count")
-    parser.add_argument(
-        "--any-trimaps",
-        action="store_true",
-        help="take trimaps as the reference does: 128 alone is unknown, and other values than the three fit, too",
-    )
-    parser.add_argument(
-        "--protocol",
-        metavar="NAME",
-        help="count what a benchmark counts: composition-1k, distinctions-646, aim-500, p3m-500, am-2k or ppm-aim-195",
-    )
+    add_options(parser)
     parser.add_argument(
         "--csv",
         metavar="FILE",
@@ -46,58 +37,33 @@ def add_parser(subparsers: SubParsers) -> None:
         help="write each image's scores here, and as .json beside it unless it is a device or a pipe",
     )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the JSON here instead")
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="refuse mattes and trimaps without a ground truth instead of leaving them out",
-    )
-    parser.add_argument("--workers", metavar="N", type=int, help="processes (default: one a core)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    from mattekit.evaluation import FolderError, evaluate_folders
-    from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned, is_stream
-    from mattekit.photos.folders import expand_folders
+    from mattekit.photos.atomic import is_stream
 
     beside = args.csv.with_suffix(".json") if args.csv and not is_stream(args.csv) else None
     json_path = args.json or beside
-    try:
-        if args.csv and args.csv == json_path:
-            raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
-        outputs = [path for path in (args.csv, json_path) if path]
-        inputs = [folder for folder in (args.pred_dir, args.alpha_dir, args.trimaps) if folder and folder.is_dir()]
-        check_apart(outputs, expand_folders(inputs))
-        for output in outputs:
-            check_writable(output)
-            clear_abandoned(output.parent)
-        scores = evaluate_folders(
-            args.pred_dir,
-            args.alpha_dir,
-            args.trimaps,
-            protocol=args.protocol,
-            check_trimap=not args.any_trimaps,
-            strict=args.strict,
-            workers=cores() if args.workers is None else args.workers,
-            progress=True,
-        )
-    except FolderError as error:
-        problems = "".join(f"\n  {problem}" for problem in error.problems)
-        print(f"mattekit evaluate: nothing was computed, because of{problems}", file=sys.stderr)
-        return 2
-    except (OSError, ValueError) as error:
-        print(f"mattekit evaluate: {error}", file=sys.stderr)
+    scores = scores_or_none("evaluate", lambda: _evaluate(args, json_path))
+    if scores is None:
         return 2
     status = status_of(len(scores.images), len(scores.failures))
     for path, write in (args.csv, scores.write_csv), (json_path, scores.write_json):
-        try:
-            if path:
-                write(path)
-        except OSError as error:
-            print(f"mattekit evaluate: {error}", file=sys.stderr)
+        if not write_scores("evaluate", path, write):
             status = status or 1
     _print_scores(scores)
     return status
+
+
+def _evaluate(args: argparse.Namespace, json_path: Path | None) -> FolderScores:
+    from mattekit.evaluation import evaluate_folders
+
+    if args.csv and args.csv == json_path:
+        raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
+    outputs = [path for path in (args.csv, json_path) if path]
+    check_outputs(outputs, [args.pred_dir, args.alpha_dir, args.trimaps])
+    return evaluate_folders(args.pred_dir, args.alpha_dir, args.trimaps, **options_of(args))
 
 
 def _print_scores(scores: FolderScores) -> None:

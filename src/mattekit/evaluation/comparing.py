@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +10,12 @@ from typing import Literal, get_args
 
 from mattekit._checks import check_choice
 from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
-from mattekit.evaluation.folders import FolderScores, PathLike, Scoring, check_settings, check_unknown, score_items
+from mattekit.evaluation.folders import FolderScores, PathLike, Scoring, check_settings, score_items, write_rows
 from mattekit.evaluation.matching import FolderError, Item, match
 from mattekit.evaluation.protocols import BenchmarkProtocol
 from mattekit.evaluation.quoted import QUOTED
 from mattekit.evaluation.tables import Row, render
 from mattekit.metrics.evaluate import Region, Scores
-from mattekit.photos import write_atomically
 
 Format = Literal["markdown", "latex", "csv"]
 
@@ -63,7 +60,7 @@ class Comparison:
         Raises:
             ValueError: If the region was not evaluated, no image was, or the form or the table's number is unknown.
         """
-        region = self.regions[0] if region is None and self.regions else region or "whole"
+        region = self._or_headline(region)
         check_choice("form", form, get_args(Format))
         if quote is not None:
             check_choice("quote", quote, tuple(QUOTED))
@@ -89,7 +86,7 @@ class Comparison:
             ValueError: If the method or region is unknown, or there are less than two images.
         """
         check_choice("against", against, tuple(self.methods))
-        region = self.regions[0] if region is None and self.regions else region or "whole"
+        region = self._or_headline(region)
         columns = {
             name: list(zip(*(scores[region] for scores in found.images.values()), strict=True))
             for name, found in self.methods.items()
@@ -105,19 +102,21 @@ class Comparison:
 
     def best(self, region: Region | None = None) -> str:
         """The method of the least mean SAD; the first of equals."""
-        region = self.regions[0] if region is None and self.regions else region or "whole"
+        region = self._or_headline(region)
         means = {name: found.mean(region).sad for name, found in self.methods.items()}
         return min(means, key=lambda name: math.inf if math.isnan(means[name]) else means[name])
 
     def write_csv(self, path: PathLike) -> None:
         """Write one line a method, image and region, whole or not at all."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["method", "image", "region", *Scores._fields])
-        for method, scores in self.methods.items():
-            for image, found in scores.images.items():
-                table.writerows([method, image, region, *values] for region, values in found.items())
-        write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
+        rows = (
+            [method, image, region, *values]
+            for method, scores in self.methods.items()
+            for image, region, values in scores.rows()
+        )
+        write_rows(path, ["method", "image", "region"], rows)
+
+    def _or_headline(self, region: Region | None) -> Region:
+        return self.regions[0] if region is None and self.regions else region or "whole"
 
 
 def compare_folders(
@@ -171,8 +170,6 @@ def compare_folders(
     protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
     items, notes = _match_all(pred_dirs, Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir), strict)
     scores = score_items(items, (), Scoring(protocol, check_trimap), workers=workers, progress=progress)
-    if check_trimap and "unknown" in scores.regions:
-        check_unknown(scores, trimap_dir)
     return _by_method(list(pred_dirs), scores, notes)
 
 

@@ -62,24 +62,21 @@ class FolderScores:
 
     def write_csv(self, path: PathLike) -> None:
         """Write one line an image and region, whole or not at all."""
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["image", "region", *Scores._fields])
-        table.writerows([name, region, *scores] for name, region, scores in self._rows())
-        write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
+        write_rows(path, ["image", "region"], ([name, region, *scores] for name, region, scores in self.rows()))
 
     def write_json(self, path: PathLike) -> None:
         """Write scores, means, medians, failures and notes, whole or not at all; NaN becomes null."""
         document = {
             "mean": {region: _plain(self.mean(region)) for region in self.regions},
             "median": {region: _plain(self.median(region)) for region in self.regions},
-            "images": [{"image": name, "region": region} | _plain(scores) for name, region, scores in self._rows()],
+            "images": [{"image": name, "region": region} | _plain(scores) for name, region, scores in self.rows()],
             "failures": self.failures,
             "notes": self.notes,
         }
         write_atomically(path, lambda file: file.write(json.dumps(document, indent=1, allow_nan=False).encode()))
 
-    def _rows(self) -> Iterator[tuple[str, Region, Scores]]:
+    def rows(self) -> Iterator[tuple[str, Region, Scores]]:
+        """Name, region and scores of each image."""
         return ((name, region, scores) for name, found in self.images.items() for region, scores in found.items())
 
     def _columns(self, region: Region) -> Iterable[tuple[float, ...]]:
@@ -150,10 +147,7 @@ def evaluate_folders(
     items, notes = match(
         Path(pred_dir), Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir), strict=strict
     )
-    scores = score_items(items, notes, Scoring(protocol, check_trimap), workers=workers, progress=progress)
-    if check_trimap and "unknown" in scores.regions:
-        check_unknown(scores, trimap_dir)
-    return scores
+    return score_items(items, notes, Scoring(protocol, check_trimap), workers=workers, progress=progress)
 
 
 def check_settings(protocol: BenchmarkProtocol | str | None, *, trimaps: bool, workers: int) -> BenchmarkProtocol:
@@ -168,7 +162,11 @@ def check_settings(protocol: BenchmarkProtocol | str | None, *, trimaps: bool, w
 def score_items(
     items: Sequence[Item], notes: Iterable[str], scoring: Scoring, *, workers: int, progress: bool
 ) -> FolderScores:
-    """Score what has been matched."""
+    """Score what has been matched.
+
+    Raises:
+        ValueError: If trimaps are checked, and none of them has an unknown pixel.
+    """
     outcomes = run_all(items, scoring, min(workers, len(items)))
     if progress:
         from tqdm import tqdm
@@ -176,14 +174,27 @@ def score_items(
         outcomes = tqdm(outcomes, total=len(items), unit="image")
     by_name = {item.name: outcome for item, outcome in outcomes}
     found = {item.name: by_name[item.name] for item in items}
-    return FolderScores(
+    scores = FolderScores(
         images={name: outcome.result for name, outcome in found.items() if outcome.result is not None},
         failures={name: outcome.failure for name, outcome in found.items() if outcome.result is None},
         notes=tuple(notes),
     )
+    trimap = items[0].trimap
+    if scoring.check_trimap and trimap is not None and "unknown" in scores.regions:
+        _check_unknown(scores, trimap.parent)
+    return scores
 
 
-def check_unknown(scores: FolderScores, trimap_dir: PathLike | None) -> None:
+def write_rows(path: PathLike, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a CSV of scores, led by columns of these names, whole or not at all."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow([*names, *Scores._fields])
+    table.writerows(rows)
+    write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
+
+
+def _check_unknown(scores: FolderScores, trimap_dir: Path) -> None:
     """Refuse a set none of whose trimaps has an unknown pixel."""
     if all(math.isnan(found["unknown"].mse) for found in scores.images.values()):
         raise ValueError(

@@ -101,16 +101,17 @@ def test_failures_shrink_to_something_readable():
     assert alpha.unique().numel() <= 2  # noise, too, shrinks to one pixel that matters
 
 
-# hypothesis draws from the constants of all modules that are loaded, so that shares differ by a third between runs
+# Hypothesis draws floats from the constants of all modules that are loaded, too: over seeds, with this module alone and
+# with all of them, the shares of alphas were 0.25 to 0.36 and those of images 0.27 to 0.44. No other is near its bound.
 @pytest.mark.parametrize(
     ("strategy", "is_ordinary", "share"),
     [
-        (testing.shapes(), lambda s: min(s[2:]) >= 3, 0.25),
-        (testing.alphas(), lambda a: a.unique().numel() > 3, 0.15),
-        (testing.trimaps(), lambda t: t.unique().numel() == 3, 0.2),
-        (testing.images(), lambda i: i.unique().numel() > 3, 0.15),
-        (testing.matte_pairs(), lambda p: (p[0] != p[1]).any(), 0.2),
-        (testing.matte_pairs(), lambda p: (p[0] != p[1]).any() and min(x.unique().numel() for x in p) > 3, 0.03),
+        (testing.shapes(), lambda s: min(s[2:]) >= 3, 0.4),
+        (testing.alphas(), lambda a: a.unique().numel() > 3, 0.2),
+        (testing.trimaps(), lambda t: t.unique().numel() == 3, 0.3),
+        (testing.images(), lambda i: i.unique().numel() > 3, 0.2),
+        (testing.matte_pairs(), lambda p: (p[0] != p[1]).any(), 0.3),
+        (testing.matte_pairs(), lambda p: (p[0] != p[1]).any() and min(x.unique().numel() for x in p) > 3, 0.06),
     ],
 )
 def test_ordinary_cases_are_no_exceptions(strategy, is_ordinary, share):

@@ -52,12 +52,11 @@ def stored(tensor: Tensor) -> Tensor:
 
 def card(state: dict, date: str) -> dict[str, str]:
     """What the file says of itself, beyond its description."""
-    trained = "the coarse half alone" if state.get("coarse") else "the whole network"
     return {
         "name": "small",
         "licence": LICENCE,
         "training_data": json.dumps(SOURCES, ensure_ascii=False),
-        "recipe": f"recipes/small, {trained}, {state['step']} steps in its phase",
+        "recipe": f"recipes/small, {state['step']} steps of the whole network",
         "date": date,
     }
 

@@ -25,6 +25,7 @@ from mix import Mixture
 from network import CoarseHeads, freeze_encoder, quarter, small_network
 from torch import Tensor, nn
 
+from mattekit import checkpoints
 from mattekit.losses import alpha_loss, gradient_loss
 
 
@@ -96,14 +97,6 @@ def save(path: Path, state: dict) -> None:
     os.replace(partial, path)
 
 
-def load_encoder(network: nn.Module, path: Path) -> None:
-    """ImageNet weights: the file's tensors stand in the order of ours, its classifier apart."""
-    head = ("_conv_head", "_bn1", "_fc")
-    given = [t for name, t in torch.load(path, weights_only=True).items() if not name.startswith(head)]
-    encoder = network.encoder.encoder
-    encoder.load_state_dict(dict(zip(encoder.state_dict(), given, strict=True)))
-
-
 def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,7 +123,7 @@ def main() -> None:
     network = small_network()
     heads = CoarseHeads(network)
     if arguments.encoder:
-        load_encoder(network, arguments.encoder)
+        checkpoints.load(network.encoder.encoder, arguments.encoder)
     trained = nn.ModuleDict({"network": network, "heads": heads})
     averaged = {name: value.clone() for name, value in trained.state_dict().items()}
     state_path = arguments.run / "state.pt"

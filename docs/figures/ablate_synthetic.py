@@ -8,10 +8,8 @@ Run by hand; it can be killed and started again.
 import sys
 from pathlib import Path
 
-import torch
-from plain_network import plain_network
+from plain_network import TRAINING, VALIDATION, plain_network, plain_settings
 
-from mattekit.data import SyntheticMattes
 from mattekit.training import PPMattingStep, Settings, ablate
 
 
@@ -21,24 +19,8 @@ def step(settings: Settings) -> PPMattingStep:
 
 def main() -> None:
     iterations = int(sys.argv[2]) if len(sys.argv) > 2 else 400
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    settings = Settings(
-        size=64,
-        batch_size=8,
-        workers=0,
-        iterations=iterations,
-        optimiser="adamw",
-        learning_rate=0.003,
-        warm_up=min(100, iterations // 4),
-        clip=5,
-        ema=0.99,
-        checkpoint_every=200,
-        validate_every=0,
-        sheet_every=0,
-    )
-    validation = SyntheticMattes(seed=1, size=64, length=64)
-    print(ablate(SyntheticMattes(seed=0, size=80), validation, settings, Path(sys.argv[1]), make_step=step))
+    settings = plain_settings(iterations, validate_every=0, sheet_every=0)
+    print(ablate(TRAINING, VALIDATION, settings, Path(sys.argv[1]), make_step=step))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The network of the experiments that fit a CPU: all parts of PP-Matting, narrow, on an encoder of ten convolutions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,12 @@ from mattekit.blocks import (
     ReplaceFusion,
     SemanticContextBranch,
 )
+from mattekit.data import SyntheticMattes
 from mattekit.models import PPMatting
+from mattekit.training import Settings
 
+TRAINING = SyntheticMattes(seed=0, size=80)
+VALIDATION = SyntheticMattes(seed=1, size=64, length=64)
 FUSIONS = {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion}
 
 
@@ -39,6 +44,15 @@ class PlainEncoder(nn.Module):
             x = stage(x)
             features.append(x)
         return features
+
+
+def plain_settings(iterations: int, **others: Any) -> Settings:
+    """The recipe of the experiments, on one core."""
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    recipe = {"size": 64, "batch_size": 8, "workers": 0, "optimiser": "adamw", "learning_rate": 0.003, "clip": 5}
+    warm_up = min(100, iterations // 4)
+    return Settings(iterations=iterations, warm_up=warm_up, ema=0.99, checkpoint_every=200, **recipe, **others)
 
 
 def plain_network(guidance: Sequence[int] = (1, 3, 5), fusion: str = "replace", seed: int = 0) -> PPMatting:

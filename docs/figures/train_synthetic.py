@@ -12,39 +12,21 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from plain_network import plain_network
+from plain_network import TRAINING, VALIDATION, plain_network, plain_settings
 
-from mattekit.data import SyntheticMattes
-from mattekit.training import PPMattingStep, Settings, train
+from mattekit.training import PPMattingStep, train
 
 OUT = Path(__file__).parent.parent / "_static" / "training"
 
 
 def main() -> None:
     run, iterations = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3000
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    settings = Settings(
-        size=64,
-        batch_size=8,
-        workers=0,
-        iterations=iterations,
-        optimiser="adamw",
-        learning_rate=0.003,
-        warm_up=100,
-        clip=5,
-        ema=0.99,
-        checkpoint_every=200,
-        validate_every=200,
-        sheet_every=200,
-    )
-    validation = SyntheticMattes(seed=1, size=64, length=64)
-    zero = float(np.mean([validation(i, np.random.default_rng(0)).alpha.sum() for i in range(64)]) / 1000)
+    settings = plain_settings(iterations, validate_every=200, sheet_every=200)
+    alphas = [VALIDATION(i, np.random.default_rng(0)).alpha for i in range(len(VALIDATION))]
+    zero = float(np.mean([alpha.sum() for alpha in alphas]) / 1000)
     before = time.process_time()
-    source = SyntheticMattes(seed=0, size=80)
-    scores = train(PPMattingStep(plain_network()), source, settings, run, validation=validation, resume=True)
+    scores = train(PPMattingStep(plain_network()), TRAINING, settings, run, validation=VALIDATION, resume=True)
     record = {
         "zero": round(zero, 4),
         "SAD": round(scores["SAD"], 4),

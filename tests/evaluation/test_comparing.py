@@ -271,7 +271,10 @@ def test_a_name_is_of_one_folder(folders, capsys):
     assert "each NAME must be of one folder, got a for x and y" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         cli.main(["compare", str(folders / "truth"), "nameless"])
-    assert "must be NAME=PRED_DIR, got 'nameless'" in capsys.readouterr().err
+    assert (
+        "must be NAME=PRED_DIR or one of closed_form, knn, random_walk, learning_based, got 'nameless'"
+        in capsys.readouterr().err
+    )
 
 
 def test_the_command_with_strays(folders, capsys):

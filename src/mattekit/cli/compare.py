@@ -28,9 +28,21 @@ def add_parser(subparsers: SubParsers) -> None:
     )
     parser.add_argument("alpha_dir", metavar="TRUTH", type=Path, help="folder of ground-truth mattes")
     parser.add_argument(
-        "methods", metavar="NAME=PRED_DIR", nargs="+", type=_method, help="a method's name, and its folder of mattes"
+        "methods",
+        metavar="METHOD",
+        nargs="+",
+        type=_method,
+        help="NAME=PRED_DIR, a method's name and its folder of mattes; or closed_form, knn, random_walk or "
+        "learning_based, whose mattes are made from --photos and --trimaps (needs mattekit[classical])",
     )
     add_options(parser)
+    parser.add_argument("--photos", metavar="DIR", type=Path, help="folder of photos")
+    parser.add_argument(
+        "--mattes",
+        metavar="DIR",
+        type=Path,
+        help="where mattes that are made are kept, a folder a method: what is there and still fits is not made again",
+    )
     parser.add_argument("--format", choices=("markdown", "latex", "csv"), default="markdown", help="default: markdown")
     parser.add_argument(
         "--quote",
@@ -61,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
 def _compare(args: argparse.Namespace) -> Comparison:
     from mattekit.evaluation import compare_folders
 
-    methods = _by_name(args.methods)
+    classical = [name for name, folder in args.methods if folder is None]
+    if classical and not (args.photos and args.trimaps and args.mattes):
+        raise ValueError(f"{classical[0]} makes mattes, which needs --photos, --trimaps and --mattes")
+    methods = _by_name([(name, folder or args.mattes / name) for name, folder in args.methods])
     if args.against is not None and args.against not in methods:
         raise ValueError(f"--against must be one of {', '.join(methods)}, got {args.against!r}")
     if args.samples < 1:
@@ -70,7 +85,27 @@ def _compare(args: argparse.Namespace) -> Comparison:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     if args.csv:
         check_outputs([args.csv], [*methods.values(), args.alpha_dir, args.trimaps])
+    if classical:
+        _make_mattes({name: methods[name] for name in classical}, args)
     return compare_folders(methods, args.alpha_dir, args.trimaps, **options_of(args))
+
+
+def _make_mattes(folders: dict[str, Path], args: argparse.Namespace) -> None:
+    """Have classical methods make the mattes that are not there; FolderError with all that went wrong."""
+    from mattekit.evaluation import FolderError, estimate_mattes
+    from mattekit.photos import list_images
+
+    names = [path.stem for path in list_images(args.alpha_dir)]
+    workers = options_of(args)["workers"]
+    problems: list[str] = []
+    for method, folder in folders.items():
+        print(f"mattes by {method}, in {folder}:", file=sys.stderr)
+        failures = estimate_mattes(
+            method, args.photos, args.trimaps, folder, names=names, workers=workers, progress=True
+        )
+        problems += [f"{method} failed: {image}: {why}" for image, why in failures.items()]
+    if problems:
+        raise FolderError(problems)
 
 
 def _print(found: Comparison, args: argparse.Namespace) -> None:
@@ -115,10 +150,15 @@ def _print_significance(found: Comparison, args: argparse.Namespace) -> None:
             print(f"  {method}  {title}  {numbers}", file=sys.stderr)
 
 
-def _method(text: str) -> tuple[str, Path]:
+def _method(text: str) -> tuple[str, Path | None]:
+    """A method's name and its folder, None for one that makes its mattes."""
+    from mattekit.evaluation.classical import CLASSICAL
+
     name, equals, folder = text.partition("=")
+    if not equals and name in CLASSICAL:
+        return name, None
     if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f"must be NAME=PRED_DIR, got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be NAME=PRED_DIR or one of {', '.join(CLASSICAL)}, got {text!r}")
     return name, Path(folder)
 
 

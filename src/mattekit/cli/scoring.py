@@ -43,7 +43,7 @@ def scores_or_none(command: str, score: Callable[[], Found]) -> Found | None:
     except FolderError as error:
         problems = "".join(f"\n  {problem}" for problem in error.problems)
         print(f"mattekit {command}: nothing was computed, because of{problems}", file=sys.stderr)
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(f"mattekit {command}: {error}", file=sys.stderr)
     return None
 

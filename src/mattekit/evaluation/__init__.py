@@ -12,6 +12,7 @@ Importing the package imports no torch.
 """
 
 from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
+from mattekit.evaluation.classical import estimate_mattes
 from mattekit.evaluation.comparing import Comparison, compare_folders
 from mattekit.evaluation.folders import FolderScores, evaluate_folders
 from mattekit.evaluation.matching import FolderError
@@ -25,6 +26,7 @@ __all__ = [
     "FolderScores",
     "PairedBootstrap",
     "compare_folders",
+    "estimate_mattes",
     "evaluate_folders",
     "paired_bootstrap",
 ]

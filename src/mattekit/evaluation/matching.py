@@ -72,6 +72,35 @@ def match(
     return items, notes
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A photo and its trimap."""
+
+    name: str
+    photo: Path
+    trimap: Path
+
+
+def match_pairs(photo_dir: Path, trimap_dir: Path, names: Collection[str] | None = None) -> list[Pair]:
+    """Find the photo and the trimap of each name (None: of each trimap), or name everything that does not fit."""
+    problems: list[str] = []
+    photos = _list("photo", photo_dir, problems)
+    trimaps = _list("trimap", trimap_dir, problems)
+    if not (photos and trimaps):
+        raise FolderError(problems)
+    names = trimaps if names is None else names
+    for kind, folder, found in (("photo", photo_dir, photos), ("trimap", trimap_dir, trimaps)):
+        problems += [f"missing {kind}: none in {folder} for {name}" for name in names if name not in found]
+    pairs = [Pair(name, photos[name], trimaps[name]) for name in sorted({*names} & photos.keys() & trimaps.keys())]
+    for pair in pairs:
+        size, wanted = _size(pair.photo, problems), _size(pair.trimap, problems)
+        if size and wanted and size != wanted:
+            problems.append(f"wrong size: photo {pair.photo} is {_by(size)}, {pair.trimap} is {_by(wanted)}")
+    if problems:
+        raise FolderError(sorted(problems))
+    return pairs
+
+
 def _some(paths: Collection[Path]) -> str:
     """The first few names."""
     first = ", ".join(path.name for path in sorted(paths)[:5])

@@ -107,6 +107,10 @@ def estimate_mattes(
         Levin et al., CVPR 2006 ("closed_form"); Chen et al., CVPR 2012 ("knn"); Grady et al., VIIP 2005
         ("random_walk"); Zheng and Kambhamettu, ICCV 2009 ("learning_based"); each as PyMatting has it, with its
         settings.
+
+    Example:
+        >>> estimate_mattes("closed_form", "photos", "trimaps", "mattes/closed_form")  # doctest: +SKIP
+        {}
     """
     check_choice("method", method, tuple(CLASSICAL))
     if workers < 1:

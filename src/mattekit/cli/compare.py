@@ -36,7 +36,9 @@ def add_parser(subparsers: SubParsers) -> None:
         "learning_based, whose mattes are made from --photos and --trimaps (needs mattekit[classical])",
     )
     add_options(parser)
-    parser.add_argument("--photos", metavar="DIR", type=Path, help="folder of photos")
+    parser.add_argument(
+        "--photos", metavar="DIR", type=Path, help="folder of photos, for methods that make mattes and for --sheet"
+    )
     parser.add_argument(
         "--mattes",
         metavar="DIR",
@@ -51,6 +53,12 @@ def add_parser(subparsers: SubParsers) -> None:
         help="add the rows of the paper's Table 1 (Distinctions-646) or 2 (Composition-1k), marked as quoted",
     )
     parser.add_argument("--csv", metavar="FILE", type=Path, help="write the scores of each method and image here")
+    parser.add_argument(
+        "--sheet",
+        metavar="FILE",
+        type=Path,
+        help="draw the images where the first two methods' SAD differs most: photo, truth, mattes, difference",
+    )
     parser.add_argument(
         "--against", metavar="NAME", help="the method that others are tested against (default: the least mean SAD)"
     )
@@ -67,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
     if not write_scores("compare", args.csv, found.write_csv):
         status = status or 1
     _print(found, args)
+    if args.sheet and found.images and not write_scores("compare", args.sheet, lambda path: _draw(path, found, args)):
+        status = status or 1
     return status
 
 
@@ -76,6 +86,8 @@ def _compare(args: argparse.Namespace) -> Comparison:
     classical = [name for name, folder in args.methods if folder is None]
     if classical and not (args.photos and args.trimaps and args.mattes):
         raise ValueError(f"{classical[0]} makes mattes, which needs --photos, --trimaps and --mattes")
+    if (args.mattes and not classical) or (args.photos and not classical and not args.sheet):
+        raise ValueError("--mattes must come with a method that makes mattes, and --photos with one or with --sheet")
     methods = _by_name([(name, folder or args.mattes / name) for name, folder in args.methods])
     if args.against is not None and args.against not in methods:
         raise ValueError(f"--against must be one of {', '.join(methods)}, got {args.against!r}")
@@ -83,25 +95,52 @@ def _compare(args: argparse.Namespace) -> Comparison:
         raise ValueError(f"--samples must be at least 1, got {args.samples}")
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
-    if args.csv:
-        check_outputs([args.csv], [*methods.values(), args.alpha_dir, args.trimaps])
+    inputs = [*methods.values(), args.alpha_dir, args.trimaps, args.photos]
+    check_outputs([path for path in (args.csv, args.sheet) if path], inputs)
+    if args.sheet:
+        _check_sheet(methods, args)
     if classical:
         _make_mattes({name: methods[name] for name in classical}, args)
     return compare_folders(methods, args.alpha_dir, args.trimaps, **options_of(args))
 
 
+def _check_sheet(methods: dict[str, Path], args: argparse.Namespace) -> None:
+    """Raise before anything is computed if the sheet cannot be drawn."""
+    import numpy as np
+
+    from mattekit.evaluation.matching import match_photos
+    from mattekit.photos.writing import encode
+
+    if len(methods) < 2:
+        raise ValueError(f"--sheet must be of two methods, got {next(iter(methods))} alone")
+    encode(args.sheet, np.zeros((1, 1, 3), np.uint8))
+    if args.photos:
+        match_photos(args.photos, _names(args))
+
+
+def _draw(path: Path, found: Comparison, args: argparse.Namespace) -> None:
+    from mattekit.photos import write_image
+
+    first, second, *_ = found.methods
+    write_image(path, found.sheet(first, second, args.photos))
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    from mattekit.photos import list_images
+
+    return [path.stem for path in list_images(args.alpha_dir)]
+
+
 def _make_mattes(folders: dict[str, Path], args: argparse.Namespace) -> None:
     """Have classical methods make the mattes that are not there; FolderError with all that went wrong."""
     from mattekit.evaluation import FolderError, estimate_mattes
-    from mattekit.photos import list_images
 
-    names = [path.stem for path in list_images(args.alpha_dir)]
     workers = options_of(args)["workers"]
     problems: list[str] = []
     for method, folder in folders.items():
         print(f"mattes by {method}, in {folder}:", file=sys.stderr)
         failures = estimate_mattes(
-            method, args.photos, args.trimaps, folder, names=names, workers=workers, progress=True
+            method, args.photos, args.trimaps, folder, names=_names(args), workers=workers, progress=True
         )
         problems += [f"{method} failed: {image}: {why}" for image, why in failures.items()]
     if problems:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from mattekit._checks import check_choice
 from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
 from mattekit.evaluation.folders import FolderScores, PathLike, Scoring, check_settings, score_items, write_rows
-from mattekit.evaluation.matching import FolderError, Item, match
+from mattekit.evaluation.matching import FolderError, Item, match, match_photos
 from mattekit.evaluation.protocols import BenchmarkProtocol
 from mattekit.evaluation.quoted import QUOTED
+from mattekit.evaluation.sheet import SheetRow, draw_sheet
 from mattekit.evaluation.tables import Row, render
 from mattekit.metrics.evaluate import Region, Scores
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Format = Literal["markdown", "latex", "csv"]
 
@@ -29,11 +33,13 @@ class Comparison:
             for none.
         failures: What went wrong, by method and name of the image.
         notes: A line each on what was left out.
+        files: Matte and truth by method and name of the image, which :meth:`sheet` shows.
     """
 
     methods: dict[str, FolderScores]
     failures: dict[tuple[str, str], str]
     notes: tuple[str, ...] = ()
+    files: dict[tuple[str, str], tuple[Path, Path]] = field(default_factory=dict, repr=False)
 
     @property
     def images(self) -> tuple[str, ...]:
@@ -106,6 +112,53 @@ class Comparison:
         means = {name: found.mean(region).sad for name, found in self.methods.items()}
         return min(means, key=lambda name: math.inf if math.isnan(means[name]) else means[name])
 
+    def sheet(
+        self,
+        first: str,
+        second: str,
+        photo_dir: PathLike | None = None,
+        *,
+        region: Region | None = None,
+        count: int = 6,
+    ) -> np.ndarray:
+        """A picture of the images where two methods differ most: photo, truth, the two mattes and their difference.
+
+        Args:
+            first: A method.
+            second: Another.
+            photo_dir: Folder of photos of the images' names; None leaves photos out.
+            region: Whose SAD is compared, and written under each matte; None means the headline.
+            count: How many images, those whose SADs lie farthest apart first; all, where there are fewer.
+
+        Returns:
+            (H, W, 3) uint8, for :func:`mattekit.photos.write_image`.
+
+        Raises:
+            FolderError: If an image has no photo in the folder.
+            OSError: If a file can no longer be read.
+            ValueError: If a method or region is unknown, if it is one method twice, if `count` is less than 1, or if
+                no image was evaluated.
+        """
+        for name, method in ("first", first), ("second", second):
+            check_choice(name, method, tuple(self.methods))
+        if first == second:
+            raise ValueError(f"second must be another method than first, got {first!r} for both")
+        if count < 1 or not self.images:
+            raise ValueError(f"a sheet must show at least one image, got {count} of {len(self.images)}")
+        region = self._or_headline(region)
+        check_choice("region", region, self.regions)
+        sads = {
+            image: (self.methods[first].images[image][region].sad, self.methods[second].images[image][region].sad)
+            for image in self.images
+        }
+        shown = sorted(self.images, key=lambda image: -abs(sads[image][0] - sads[image][1]))[:count]
+        photos = {} if photo_dir is None else match_photos(Path(photo_dir), shown)
+        rows = []
+        for image in shown:
+            (pred, alpha), (other, _) = self.files[first, image], self.files[second, image]
+            rows.append(SheetRow(image, photos.get(image), alpha, (pred, other), sads[image]))
+        return draw_sheet(rows, (first, second), region)
+
     def write_csv(self, path: PathLike) -> None:
         """Write one line a method, image and region, whole or not at all."""
         rows = (
@@ -170,7 +223,8 @@ def compare_folders(
     protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
     items, notes = _match_all(pred_dirs, Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir), strict)
     scores = score_items(items, (), Scoring(protocol, check_trimap), workers=workers, progress=progress)
-    return _by_method(list(pred_dirs), scores, notes)
+    files = {_apart(item.name): (item.pred, item.alpha) for item in items}
+    return replace(_by_method(list(pred_dirs), scores, notes), files=files)
 
 
 _SEPARATOR = "\0"  # stands in no name of a file

@@ -89,8 +89,7 @@ def match_pairs(photo_dir: Path, trimap_dir: Path, names: Collection[str] | None
     if not (photos and trimaps):
         raise FolderError(problems)
     names = trimaps if names is None else names
-    for kind, folder, found in (("photo", photo_dir, photos), ("trimap", trimap_dir, trimaps)):
-        problems += [f"missing {kind}: none in {folder} for {name}" for name in names if name not in found]
+    problems += _missing("photo", photo_dir, photos, names) + _missing("trimap", trimap_dir, trimaps, names)
     pairs = [Pair(name, photos[name], trimaps[name]) for name in sorted({*names} & photos.keys() & trimaps.keys())]
     for pair in pairs:
         size, wanted = _size(pair.photo, problems), _size(pair.trimap, problems)
@@ -99,6 +98,20 @@ def match_pairs(photo_dir: Path, trimap_dir: Path, names: Collection[str] | None
     if problems:
         raise FolderError(sorted(problems))
     return pairs
+
+
+def match_photos(photo_dir: Path, names: Collection[str]) -> dict[str, Path]:
+    """Find the photo of each name, or name everything that does not fit."""
+    problems: list[str] = []
+    photos = _list("photo", photo_dir, problems)
+    problems += _missing("photo", photo_dir, photos, names) if photos else []
+    if problems:
+        raise FolderError(problems)
+    return {name: photos[name] for name in names}
+
+
+def _missing(kind: str, folder: Path, found: Collection[str], names: Collection[str]) -> list[str]:
+    return [f"missing {kind}: none in {folder} for {name}" for name in names if name not in found]
 
 
 def _some(paths: Collection[Path]) -> str:

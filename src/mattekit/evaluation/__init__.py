@@ -17,6 +17,7 @@ from mattekit.evaluation.comparing import Comparison, compare_folders
 from mattekit.evaluation.folders import FolderScores, evaluate_folders
 from mattekit.evaluation.matching import FolderError
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
+from mattekit.evaluation.readings import Reading, consistent_readings
 
 __all__ = [
     "PROTOCOLS",
@@ -25,7 +26,9 @@ __all__ = [
     "FolderError",
     "FolderScores",
     "PairedBootstrap",
+    "Reading",
     "compare_folders",
+    "consistent_readings",
     "estimate_mattes",
     "evaluate_folders",
     "paired_bootstrap",

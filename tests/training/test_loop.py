@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mattekit.data import Batch, Loader, collate
+from mattekit.data import Batch, Compose, Loader, Sample, collate
 from mattekit.metrics import sad
 from mattekit.models import pp_matting
 from mattekit.training import PPMattingStep, Step, StepResult, hold_out, train, validate
@@ -111,6 +111,27 @@ def test_a_frozen_encoder_stays_as_it_was(tmp_path):
         name.partition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
     }
     assert changed == {"context", "detail"}
+
+
+def test_transitions_are_as_wide_beside_the_crop_as_at_512(tmp_path):
+    """PaddleSeg widens an edge by 5 to 14 kernels of up to 4 pixels on either side: at 64² by 1 or 2 of them."""
+    widths = []
+
+    class Looking(ConvolutionStep):
+        def forward(self, batch):
+            widths.extend((batch.trimap[:, 0, 32] == 128).sum(1).tolist())
+            return super().forward(batch)
+
+    class Edges(list):
+        def __call__(self, index, rng):
+            alpha = np.zeros((64, 64), np.float32)
+            alpha[:, 32:] = 1
+            return Sample(np.zeros((64, 64, 3), np.uint8), alpha)
+
+    train(Looking(Convolutions()), Edges(range(8)), settings(size=64, iterations=2), tmp_path, transform=Compose([]))
+    assert len(widths) == 8
+    assert max(widths) <= 2 * 2 * 2, widths
+    assert min(widths) >= 1, widths
 
 
 @dataclasses.dataclass(frozen=True)

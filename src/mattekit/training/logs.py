@@ -41,6 +41,7 @@ class Log:
         self.sums: dict[str, Tensor] = {}
         self.count = 0
         self._images, self._waited, self._begun = 0, 0.0, time.perf_counter()
+        self._board = _tensorboard(folder, iteration) if is_main and settings.tensorboard else None
         self._bar = tqdm(
             total=settings.iterations,
             initial=iteration,
@@ -48,7 +49,6 @@ class Log:
             unit="step",
             disable=not (is_main and progress),
         )
-        self._board = _tensorboard(folder, iteration) if is_main and settings.tensorboard else None
         if is_main:
             for name in ("log.csv", "validation.csv"):
                 _cut(folder / name, iteration)

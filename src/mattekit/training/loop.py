@@ -1,5 +1,6 @@
 """The loop: from a step, data and settings to trained weights."""
 
+import dataclasses
 import os
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from mattekit.training.logs import Log
 from mattekit.training.run import Run
 from mattekit.training.settings import Settings
 from mattekit.training.step import Step
+from mattekit.trimap import PADDLESEG_KERNELS, RandomKernels
 
 
 def train(
@@ -41,7 +43,8 @@ def train(
 
     Args:
         step: The model and its losses; trained in place.
-        source: The samples.
+        source: The samples. Those without a trimap get one whose transition is as wide beside ``settings.size`` as the
+            one that PP-Matting was trained with is beside 512 pixels.
         settings: Of the network, these are the step's own; the loop reads the rest.
         folder: Where the run is kept.
         transform: What is done to each sample; by default the paper's, ``paper_transform(settings.size)``.
@@ -87,6 +90,7 @@ def train(
         workers=settings.workers,
         rank=accelerator.process_index,
         world_size=world_size,
+        kernels=_kernels(settings.size),
         skip_errors=settings.skip_errors,
         collate=collate,
     )
@@ -133,3 +137,9 @@ def train(
                 if run.is_due(settings.checkpoint_every):
                     run.save(log)
     return run.progress.scores
+
+
+def _kernels(size: int) -> RandomKernels:
+    """Where a sample has no trimap: transitions as wide beside the crop as PaddleSeg's beside 512 pixels."""
+    least, largest = (max(1, round(count * size / 512)) for count in PADDLESEG_KERNELS.iterations)
+    return dataclasses.replace(PADDLESEG_KERNELS, iterations=(least, largest))

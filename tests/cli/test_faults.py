@@ -1,5 +1,6 @@
 """What signals, full disks, broken streams and odd names do to a command; with real processes where they matter."""
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import torch
 from PIL import Image
 
 from mattekit import cli
+from mattekit.cli.signals import Stopped, stopping
 from mattekit.photos import write_image
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, descriptors and bytes in names are those of POSIX")
@@ -61,6 +63,15 @@ def test_results_that_nobody_got_are_no_success(tmp_path):
         done = subprocess.run(evaluate(tmp_path), stdout=subprocess.PIPE, stderr=full, text=True)
         assert done.returncode == 0
         assert done.stdout.startswith("1 images")
+
+
+@posix
+@needs_full_device
+def test_help_that_nobody_got_is_no_success(monkeypatch):
+    for arguments in (["--version"], ["predict", "--help"]):
+        with open("/dev/full", "w") as full:
+            monkeypatch.setattr(sys, "stdout", full)
+            assert cli.main(arguments) == 1
 
 
 @posix
@@ -251,12 +262,85 @@ def test_a_full_disk_ends_with_whole_pairs(photos, small_disk, capsys):
             image.load()
 
 
+class Sips(io.RawIOBase):
+    """An output that takes a few bytes at a time, as any may that PYTHONUNBUFFERED leaves without a buffer."""
+
+    def __init__(self):
+        self.taken = b""
+
+    def writable(self):
+        return True
+
+    def write(self, data):
+        self.taken += bytes(data[:1000])
+        return min(len(data), 1000)
+
+
+def test_standard_output_gets_all_of_a_file(photos, monkeypatch):
+    output = Sips()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, write_through=True))
+    assert predict(photos / "a.png", "-") == 0
+    with Image.open(io.BytesIO(output.taken)) as image:
+        image.load()
+
+
+@posix
+def test_a_reader_of_a_file_may_go_away(photos, monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert predict(photos / "a.png", "-") == 0
+    assert "failed" not in capfd.readouterr().err
+
+
+def test_standard_input_may_be_closed(tmp_path, photos, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert predict("-", tmp_path / "out") == 2
+    assert "failed: -: standard input is closed\n" in capsys.readouterr().err
+
+
 @posix
 def test_predict_clears_what_a_killed_run_left(tmp_path, photos):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".0123456789abcdef.mattekit.part").write_bytes(b"half")
     assert predict(photos, tmp_path / "out") == 0
     assert len(names(tmp_path / "out")) == 6
+
+
+@posix
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["info"],
+        ["predict", "a.png", "--weights"],
+        ["export", "--half", "a.onnx"],
+        ["train", "--print-config", "--config"],
+    ],
+)
+def test_a_pipe_is_no_weights_and_no_settings(tmp_path, capsys, command):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = [*command[:-1], str(pipe), command[-1]] if command[0] == "export" else [*command, str(pipe)]
+    assert cli.main(words) == 2
+    assert f"{str(pipe)!r} is no regular file, but a pipe, a socket or a device\n" in capsys.readouterr().err
+
+
+@posix
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
+def test_processes_forked_from_a_command_leave_sigint_to_it():
+    """As a DataLoader's workers do, which a terminal's Ctrl-C reaches too."""
+    with stopping():
+        child = os.fork()
+        if not child:
+            try:
+                os.kill(os.getpid(), signal.SIGINT)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        with pytest.raises(Stopped):
+            os.kill(os.getpid(), signal.SIGINT)
 
 
 @posix

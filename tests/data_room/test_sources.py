@@ -321,3 +321,44 @@ def test_fine_mattes_are_written_in_16_bits(tmp_path):
 
     write_samples(Fine(), tmp_path)
     assert np.abs(open_folder(tmp_path)(0, RNG).alpha - Fine()(0, RNG).alpha).max() < 0.51 / 65535
+
+
+def test_a_full_disk_leaves_whole_samples(small_disk):
+    """Of three files each, a page a file: 64 kB are no multiple of three pages."""
+
+    class Noise:
+        def __len__(self):
+            return 20
+
+        def __call__(self, index, rng):
+            image = rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            trimap = np.full((24, 24), 128, np.uint8)
+            return Sample(image, image[..., 0] / np.float32(255), trimap=trimap, name=str(index))
+
+    with pytest.raises(OSError, match="No space left"):
+        write_samples(Noise(), small_disk)
+    found = [{path.stem for path in (small_disk / field).iterdir()} for field in ("image", "alpha", "trimap")]
+    assert len(found[0]) > 2
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    ("values", "becoming"),
+    [
+        ([0, 102, 255], [0, 128, 255]),
+        ([0, 1, 2, 126, 128, 251, 255], [0, 0, 0, 128, 128, 255, 255]),
+        ([0, 1, 255], None),
+        ([0, 1, 2], None),
+    ],
+)
+def test_a_trimap_of_other_numbers_is_repaired_or_refused(tmp_path, values, becoming):
+    """Where 1 or 2 are the unknown, the nearest of the three would be background throughout."""
+    save(tmp_path / "image" / "cat.png", (len(values), 1)), save(tmp_path / "alpha" / "cat.png", (len(values), 1), "L")
+    (tmp_path / "trimap").mkdir()
+    Image.fromarray(np.array([values], np.uint8)).save(tmp_path / "trimap" / "cat.png")
+    source = open_folder(tmp_path)
+    if becoming is None:
+        with pytest.raises(OSError, match=f"it holds {', '.join(map(str, values))}, and must hold 0, 128 and 255"):
+            source(0, RNG)
+    else:
+        assert source(0, RNG).trimap.tolist() == [becoming]

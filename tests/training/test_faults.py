@@ -82,6 +82,15 @@ def test_bad_samples_are_skipped_and_counted_if_asked(tmp_path):
     assert (tmp_path / "log.csv").read_text().splitlines()[-1].split(",")[5] == "4"
 
 
+def test_a_log_that_cannot_be_written_stops_a_run_midway(tmp_path, monkeypatch):
+    def full(path, row):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("mattekit.training.logs._append", full)
+    with pytest.raises(TrainingError, match="iteration 1 stopped: No space left on device; the last checkpoint"):
+        run(tmp_path, iterations=3, log_every=1)
+
+
 FULL_DISK = """
 import resource, sys
 from pathlib import Path

@@ -22,7 +22,7 @@ _NOT_DESCRIBED = frozenset({"pretrained"})
 _CHOICE_OF_FEATURES = frozenset({"outputs"})
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)  # torch's Module has them
 _PLAIN = (bool, int, float, str)
-_MOST_CALLS = 40_000  # the largest HRNet makes 13,000
+_MOST_CALLS = 20_000  # the largest HRNet makes 13,000
 _LONGEST_TEXT, _MOST_ITEMS, _MOST_DEPTH, _LARGEST = 1 << 16, 64, 12, 1 << 20
 
 

@@ -4,13 +4,13 @@ import math
 import os
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mattekit.checkpoints.pickles import Array, Dtype, Machine
 from mattekit.checkpoints.wording import plain, shown
+from mattekit.photos.decoding import open_regular
 
 # what Paddle keeps beside the tensors of a state dict: structured name -> parameter name
 _BOOKKEEPING = "StructuredToParameterName@@"
@@ -34,7 +34,7 @@ def read_pdparams(path: str | os.PathLike[str]) -> dict[str, Any]:
         the place of its tensors. Paddle's table of parameter names is left out.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it is no regular one, such as a named pipe.
         RuntimeError: If the file is empty, truncated, no pickle, names anything else, or is no dict of arrays. The
             message says which.
 
@@ -51,7 +51,8 @@ def read_pdparams(path: str | os.PathLike[str]) -> dict[str, Any]:
         ...     read_pdparams(file.name)["conv.weight"].shape
         (2, 3)
     """
-    return parse_pdparams(Path(path).read_bytes(), str(path))
+    with open_regular(path) as file:
+        return parse_pdparams(file.read(), str(path))
 
 
 def parse_pdparams(data: bytes, name: str, made: Callable[[np.ndarray], Any] = lambda array: array) -> dict[str, Any]:

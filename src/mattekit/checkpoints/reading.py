@@ -25,6 +25,7 @@ from mattekit.checkpoints.paddleseg import limit_of
 from mattekit.checkpoints.pdparams import parse_pdparams
 from mattekit.checkpoints.pickles import check_tuples
 from mattekit.checkpoints.wording import listed, plain, shown
+from mattekit.photos.decoding import open_regular
 
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
@@ -85,11 +86,11 @@ def read_checkpoint(path: str | os.PathLike[str], *, key: str | None = None) -> 
         key: Which of several state dicts in the file.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it is no regular one, such as a named pipe.
         RuntimeError: If the file is none of these, is damaged, or holds no state dict.
     """
     path = Path(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(512)
     metadata = {}
     if not head:

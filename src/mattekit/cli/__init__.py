@@ -38,6 +38,10 @@ def main(argv: list[str] | None = None) -> int:
         except Stopped as stopped:
             print(f"mattekit: {stopped}", file=sys.stderr)
             status = stopped.status
+        except SystemExit as end:  # of argparse, which has shown its help or what is wrong
+            if end.code or not is_lost(out):
+                raise
+            status = 0
         if is_lost(out):
             print(f"mattekit: standard output took not all: {out.error}", file=sys.stderr)
             status = status or 1

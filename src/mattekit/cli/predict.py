@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from mattekit.cli.parsers import SubParsers
 from mattekit.cli.signals import Stopped, finishing
 from mattekit.cli.status import status_of
+from mattekit.cli.streams import write_bytes
 from mattekit.cli.tasks import STREAM, Results, Task, find_hints, find_tasks, say_what_is_left_out
 
 if TYPE_CHECKING:
@@ -194,9 +195,7 @@ class _Steps:
         encoded = {kind: self.look.encode(kind, made.photo, made.alpha) for kind in self.results.kinds}
         paths = self.results.paths(made.task)
         if not paths:
-            for data in encoded.values():
-                sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+            write_bytes(encoded[self.results.kinds[0]])
         write_bytes_together({path: encoded[kind] for kind, path in paths.items()})
 
     def _read_hint(self, task: Task, photo: Photo) -> dict[str, np.ndarray]:
@@ -259,6 +258,8 @@ def _say(done: int, tried: int, total: int, steps: _Steps) -> None:
 
 
 def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise OSError("standard input is closed")
     return io.BytesIO(sys.stdin.buffer.read())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ class Pending:
 
 
 _pending: Pending | None = None
+_owner = 0
+"""The process that heeds signals: those that are forked from it, as a DataLoader's workers, are ended by it."""
 
 
 @contextmanager
@@ -43,6 +46,8 @@ def stopping() -> Iterator[None]:
 
     A signal that the caller has the process ignore, as ``nohup`` does, stays ignored.
     """
+    global _owner
+    _owner = os.getpid()
     is_main = threading.current_thread() is threading.main_thread()  # no other may set handlers
     heeded = [signum for signum in _SIGNALS if is_main and signal.getsignal(signum) != signal.SIG_IGN]
     before = {signum: signal.signal(signum, _stop) for signum in heeded}
@@ -65,6 +70,8 @@ def finishing() -> Iterator[Pending]:
 
 
 def _stop(signum: int, frame: FrameType | None) -> None:
+    if os.getpid() != _owner:
+        return
     stopped = Stopped(signum)
     if _pending is None or _pending.stopped is not None:
         raise stopped

@@ -74,6 +74,21 @@ def is_lost(stream: Lenient) -> bool:
     return stream.error is not None and stream.error.errno != errno.EPIPE
 
 
+def write_bytes(data: bytes) -> None:
+    """Write to standard output, all of it; who closed the other end of a pipe has seen enough.
+
+    Raises:
+        OSError: If it does not take all.
+    """
+    stream, left = sys.stdout.buffer, memoryview(data)
+    try:
+        while left:  # with PYTHONUNBUFFERED a write may take a part
+            left = left[stream.write(left) :]
+        stream.flush()
+    except BrokenPipeError:
+        _discard(sys.stdout)
+
+
 def _discard(stream: TextIO) -> None:
     """Let what waits in the stream's buffer go nowhere, or Python would fail again when it ends."""
     try:

@@ -6,7 +6,7 @@ import numpy as np
 
 from mattekit.photos import list_images, read_image, read_matte, read_photo
 from mattekit.photos.reading import to_bits
-from mattekit.trimap import validate
+from mattekit.trimap import UNKNOWN, validate
 
 read_picture = read_image
 
@@ -22,8 +22,19 @@ def read_alpha(path: Path, dtype: type[np.floating] = np.float32) -> np.ndarray:
 
 
 def read_trimap(path: Path) -> np.ndarray:
-    """Read a trimap as (H, W) uint8; values beside the three, as JPEG leaves them, become the nearest."""
-    return validate(read_matte(path), round=True)
+    """Read a trimap as (H, W) uint8; values beside the three, as JPEG leaves them, become the nearest.
+
+    Raises:
+        OSError: If the file is missing, truncated or no image; or if it holds two or three values, of which none would
+            become unknown and two the same: that is no damage, but another number for the unknown, such as 1.
+    """
+    stored = read_matte(path)
+    trimap = validate(stored, round=True)
+    values, becoming = (np.flatnonzero(np.bincount(x.ravel(), minlength=256)) for x in (stored, trimap))
+    if len(becoming) < len(values) <= 3 and UNKNOWN not in becoming:
+        held = ", ".join(map(str, values))
+        raise OSError(f"cannot read {str(path)!r} as a trimap: it holds {held}, and must hold 0, 128 and 255")
+    return trimap
 
 
 def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:

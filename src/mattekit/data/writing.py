@@ -10,7 +10,8 @@ from mattekit.data.loader import sample_generator
 from mattekit.data.pairs import Folder
 from mattekit.data.sample import PICTURES, Sample
 from mattekit.data.sources import Source
-from mattekit.photos import write_image
+from mattekit.photos.atomic import write_bytes_together
+from mattekit.photos.writing import encode
 
 
 def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: int = 0, progress: bool = False) -> None:
@@ -25,7 +26,7 @@ def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: in
 
     Raises:
         ValueError: If two samples have one name.
-        OSError: If a file cannot be read or written. What was written before stays; no file is half-written.
+        OSError: If a file cannot be read or written. What was written before stays, each sample whole.
 
     Example:
         >>> import tempfile
@@ -53,12 +54,16 @@ def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: in
 
 
 def _write(sample: Sample, name: str, out: Path, layers: bool) -> None:
+    """All files of a sample, or none."""
     fields = {field: getattr(sample, field) for field in (*(PICTURES if layers else ("image",)), "trimap")}
-    for field, pixels in fields.items():
-        if pixels is not None:
-            eight_bit = pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
-            write_image(out / field / f"{name}.png", eight_bit)
-    write_image(out / "alpha" / f"{name}.png", _matte(sample.alpha))
+    pictures = {
+        field: pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
+        for field, pixels in fields.items()
+        if pixels is not None
+    }
+    pictures["alpha"] = _matte(sample.alpha)
+    paths = {field: out / field / f"{name}.png" for field in pictures}
+    write_bytes_together({path: encode(path, pictures[field]) for field, path in paths.items()})
 
 
 def _matte(alpha: np.ndarray) -> np.ndarray:

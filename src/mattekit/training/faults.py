@@ -1,7 +1,8 @@
 """A loss or a gradient that is not finite: what is said, and what is kept to find out why."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,17 @@ def stop(
         f"iteration {iteration} stopped: {', '.join(bad) or 'another process has a loss that is not finite'}; samples: "
         f"{', '.join(names)}; {kept}; the last checkpoint, if there is one, is good"
     )
+
+
+@contextmanager
+def midway(run: "Run") -> Iterator[None]:
+    """Have what cannot be read or written while a run is under way, such as its log, end it with a `TrainingError`."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"iteration {run.progress.iteration} stopped: {error}; the last checkpoint, if there is one, is good"
+        ) from error
 
 
 def reproduce(path: str | Path, step: Step, batch_type: type = Batch) -> list[StepResult]:

@@ -95,7 +95,10 @@ def train(
         collate=collate,
     )
     batches = iter(loader)
-    with Log(run.folder, settings, run.progress.iteration, accelerator=accelerator, progress=progress) as log:
+    with (
+        Log(run.folder, settings, run.progress.iteration, accelerator=accelerator, progress=progress) as log,
+        faults.midway(run),
+    ):
         log.sums, log.count = run.log_sums
         while run.progress.iteration < settings.iterations:
             rate = run.set_rate()

@@ -8,10 +8,10 @@ import os
 import tomllib
 from dataclasses import dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Self
 
 from mattekit._checks import check_choice, check_nonnegative, check_number, check_positive
+from mattekit.photos.decoding import open_regular
 
 _COUNTS = ("size", "batch_size", "iterations", "accumulate", "log_every", "checkpoint_every")
 _COUNTS_FROM_0 = ("workers", "seed", "warm_up", "validate_every", "sheet_every")
@@ -173,7 +173,8 @@ class Settings:
             ValueError: If it is no TOML, or a setting is unknown or impossible.
         """
         try:
-            return cls.from_toml(Path(path).read_text(encoding="utf-8"))
+            with open_regular(path) as file:
+                return cls.from_toml(file.read().decode())
         except (TypeError, ValueError) as error:
             raise ValueError(f"{os.fspath(path)}: {error}") from error
 

@@ -34,6 +34,7 @@ unit: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev ## build the pages into docs/_build/html and check them, warnings being errors
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W --keep-going -n -b html docs docs/_build/html
 	$(BIN)/python docs/check.py docs/_build/html
+	$(BIN)/python docs/overflow.py docs/_build/html
 
 web: $(VENV)/.installed-dev ## put the page that mattes photos in the browser together in web/dist (needs npm)
 	npm install --prefix web --no-audit --no-fund

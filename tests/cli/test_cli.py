@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -62,6 +63,15 @@ def test_quiet_leaves_the_bar_out_and_the_scores_in(folders, before):
     done = subprocess.run([sys.executable, "-m", "mattekit", *words], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("3 images")
+
+
+def test_the_shell_completes(tmp_path):
+    pytest.importorskip("argcomplete")
+    line, file = "mattekit predict --only ", tmp_path / "choices"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(file)}
+    subprocess.run([sys.executable, "-m", "mattekit"], env=environment, check=True)
+    assert file.read_text().split() == ["alpha", "cutout"]
 
 
 def test_evaluate_writes_csv_and_json(folders):

@@ -74,13 +74,17 @@ def test_what_goes_wrong_fails_the_build(tmp_path, block, reason):
     assert reason in message
 
 
+def module(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
 @pytest.fixture
 def check():
     pytest.importorskip("sphinx")
-    spec = importlib.util.spec_from_file_location("check", DOCS / "check.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module("check")
 
 
 @pytest.mark.parametrize(
@@ -106,3 +110,18 @@ def test_the_look_at_the_pages(tmp_path, check, html, problem):
     found = check.problems_of(path, page, {path: page})
     assert len(found) == (problem is not None)
     assert problem is None or problem in found[0]
+
+
+def test_what_is_cut_off_is_found(tmp_path):
+    overflow = module("overflow")
+    if overflow.CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    (tmp_path / "page.html").write_text(
+        """<!doctype html><style>div, pre { width: 300px; overflow-x: auto } td { width: 400px; display: block }</style>
+        <article><pre>within its box</pre><pre>{long}</pre><div><table id="scrolls"><td></table></div>
+        <div style="overflow: hidden"><table id="hidden"><td></table></div>
+        <pre style="overflow: visible" id="beyond">{long}</pre></article>""".replace("{long}", "long" * 100)
+    )
+    beyond, *cut = overflow.problems([tmp_path / "page.html"], 390)
+    assert beyond.startswith(f"{tmp_path.name}/page.html at 390: the page is ")
+    assert [line.split('id="')[1].split('"')[0] for line in cut] == ["hidden", "beyond"]

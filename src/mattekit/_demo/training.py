@@ -27,9 +27,9 @@ _LEARNING_RATE = 2e-3
 _CELL = (480, 320)
 
 _OPENING = """\
-Fitting a network of 1.6 million parameters to random crops of one photo and its matte, {steps} steps, on the CPU: about
-two minutes on two free cores. contact_sheet.png will show what it learned of that photo: foreground, background and the
-transition between them in the semantic map, fur in the detail map. It knows no other photo.
+Fitting a network of 1.6 million parameters to random crops of one photo and its matte, {steps} steps, on the CPU: a few
+minutes. contact_sheet.png will show what it learned of that photo: foreground, background and the transition between
+them in the semantic map, fur in the detail map. It knows no other photo.
 """
 _CLOSING = """
 Wrote contact_sheet.png, lemur_alpha.png and lemur_cutout.png to {folder}.

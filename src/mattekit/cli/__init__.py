@@ -5,6 +5,7 @@ its exit status. To add one, write the module and list it in `COMMANDS`.
 """
 
 import argparse
+import contextlib
 import os
 import sys
 
@@ -56,6 +57,11 @@ def _run(argv: list[str] | None) -> int:
         command.add_parser(subparsers)
     for name in (parser, *subparsers.choices.values()):  # before the command or after it
         name.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="show no progress bars")
+    if "_ARGCOMPLETE" in os.environ:  # set by argcomplete's hook in the shell
+        with contextlib.suppress(ImportError):
+            import argcomplete  # pyright: ignore[reportMissingImports] (optional)
+
+            argcomplete.autocomplete(parser)
     args = parser.parse_args(argv)
     if "quiet" in args:
         os.environ["TQDM_DISABLE"] = "1"  # read when a command imports tqdm

@@ -128,6 +128,16 @@ def compressed_zip(path):
 KEY = b"\x80\x02}" + b")" + b"q\x07h\x07\x86" * 60 + b"Ns."
 
 
+# 64 MB of zeros
+ZEROS = b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x00\x04\x85R."
+# a text of 100 kB and the codec in the memo, and 1,000 calls of one with the other
+CALLS = (
+    b"\x80\x02c_codecs\nencode\nq\x01X\xa0\x86\x01\x00" + b"x" * 100_000 + b"q\x02X\x06\x00\x00\x00latin1q\x03",
+    b"h\x01h\x02h\x03\x86R",
+)
+COPIES = CALLS[0] + b"](" + CALLS[1] * 1000 + b"e."
+
+
 def zip_of(path, data):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("archive/data.pkl", data)
@@ -151,6 +161,9 @@ BOMBS = {
         lambda path: zip_of(path, KEY.replace(b"q\x07h\x07", b"2")),
         "cannot be read as .pth: it holds tuples of tuples without",
     ),
+    "bytes by their number": (lambda path: zip_of(path, ZEROS), "cannot be read as .pth: it names bytearray, which no"),
+    "the same, before torch 1.6": (lambda path: legacy(path, ZEROS), "it names bytearray, which no network is made of"),
+    "a text encoded a thousand times": (lambda path: zip_of(path, COPIES), "it encodes one text again and again"),
     "a sparse member": (sparse, "it claims to hold 17179869184 bytes that are not in it"),
     "a member longer than the file": (
         lambda path: path.write_bytes(member("a.pdparams", 8 << 30) + bytes(1024)),
@@ -242,3 +255,9 @@ def test_pth_runs_nothing(tmp_path, capsys):
     with pytest.raises(RuntimeError, match=r"weights cannot be read as .pth"):
         read_checkpoint(tmp_path / "weights")
     assert capsys.readouterr().out == ""
+
+
+def test_bytes_that_are_encoded_once_are_read(tmp_path):
+    """As protocol 2 writes bytes beside a state dict, such as the state of a generator."""
+    torch.save({"state_dict": dict(WEIGHTS), "seed": b"\xff" * 5000, "again": b"\x00"}, tmp_path / "a.pth")
+    torch.testing.assert_close(read_checkpoint(tmp_path / "a.pth").tensors, WEIGHTS)

@@ -11,6 +11,7 @@ from mattekit.checkpoints.wording import plain, shown
 _MOST_INSTRUCTIONS = 4_000_000  # PaddleSeg's largest file has 100,000
 _LONGEST_NAME = 200
 _LARGEST_TUPLE = 100_000  # torch's say sizes and strides
+_MOST_ENCODED = 1 << 26  # letters; the pickle itself may have as many
 
 
 class Dtype:
@@ -283,32 +284,43 @@ _NAMES: dict[tuple[str, str], _Name] = {
 }
 
 
-def check_tuples(file: BinaryIO) -> None:
-    """Read over a pickle and refuse tuples that hold each other so often that to hash one would never end.
+def check_pickle(file: BinaryIO) -> None:
+    """Read over a pickle and refuse what takes far more time or memory than its bytes.
 
-    For pickles that another machine runs, such as torch's.
+    That is tuples that hold each other so often that to hash one would never end, bytes that are made by their number
+    alone, and one text that is encoded again and again. For pickles that another machine runs, such as torch's.
 
     Raises:
-        UnpicklingError: If there is such a tuple.
+        UnpicklingError: If there is any of these.
         ValueError: If it is no pickle.
     """
-    stack: list[int] = []  # how many values each value has within, as far as they are tuples
+    stack: list[int] = []  # how many values each value has within, as far as they are tuples; of the encoder 0
     marks: list[int] = []  # the heights of the stack
     memo: dict[int, int] = {}
+    longest = encoded = 0
     for instruction, argument, _ in pickletools.genops(file):
         name, before, after = instruction.name, instruction.stack_before, instruction.stack_after
+        if isinstance(argument, str):
+            longest = max(longest, len(argument))
         if "PUT" in name or name == "MEMOIZE":
             memo[int(argument) if argument is not None else len(memo)] = stack[-1]
         elif "GET" in name:
             stack.append(memo.get(int(argument), 1))  # pyright: ignore[reportArgumentType]
         elif name == "MARK":
             marks.append(len(stack))
+        elif name == "GLOBAL":
+            if str(argument).endswith(" bytearray"):
+                raise UnpicklingError("it names bytearray, which no network is made of")
+            stack.append(0 if argument == "_codecs encode" else 1)
         else:
             series = pickletools.markobject in before
             height = marks.pop() if series else len(stack)
             height -= before.index(pickletools.markobject) if series else len(before)
             taken, stack[height:] = stack[height:], []
             size = 1 + sum(taken) if "TUPLE" in name else taken[0] if name == "DUP" else 1
+            encoded += longest if name == "REDUCE" and taken[0] == 0 else 0
             if size > _LARGEST_TUPLE:
                 raise UnpicklingError("it holds tuples of tuples without end")
+            if encoded > _MOST_ENCODED:
+                raise UnpicklingError("it encodes one text again and again")
             stack += [size] * len(after)

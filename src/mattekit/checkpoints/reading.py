@@ -23,7 +23,7 @@ from mattekit.checkpoints.description import from_recipe, parse
 from mattekit.checkpoints.names import MATTEKIT, Kind, NamedTensors, to_mattekit
 from mattekit.checkpoints.paddleseg import limit_of
 from mattekit.checkpoints.pdparams import parse_pdparams
-from mattekit.checkpoints.pickles import check_tuples
+from mattekit.checkpoints.pickles import check_pickle
 from mattekit.checkpoints.wording import listed, plain, shown
 from mattekit.photos.decoding import open_regular
 
@@ -135,7 +135,7 @@ def _read_torch(path: Path, zipped: bool) -> Any:
                 _check_zip(file, path.stat().st_size)
             else:
                 for _ in range(_LEGACY_PICKLES):
-                    check_tuples(file)
+                    check_pickle(file)
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:  # torch's page advises weights_only=False
@@ -156,7 +156,7 @@ def _check_zip(file: BinaryIO, size: int) -> None:
             raise RuntimeError(f"it claims to hold {claimed} bytes, and has {size}")
         for name in archive.namelist():
             if name.endswith("data.pkl"):
-                check_tuples(io.BytesIO(archive.read(name)))
+                check_pickle(io.BytesIO(archive.read(name)))
 
 
 def _read_archive(path: Path, zipped: bool) -> Any:

@@ -34,12 +34,12 @@ def test_agrees_with_pymatting(lemur, crop):
     assert (alpha[..., None] * np.abs(found[0] - expected[0]))[unknown].mean() < 0.2 / 255
 
 
-def test_many_sweeps_reach_the_minimum(monkeypatch):
-    """Sides are even: a last row that is repeated would count twice."""
+@pytest.mark.parametrize("size", [(6, 8), (7, 5)])
+def test_many_sweeps_reach_the_minimum(monkeypatch, size):
     monkeypatch.setattr(multilevel, "_SMALL_SWEEPS", 400)
     draws = np.random.default_rng(0)
-    alpha = draws.uniform(0.2, 0.8, (6, 8))
-    image = draws.uniform(0.3, 0.7, (6, 8, 3))
+    alpha = draws.uniform(0.2, 0.8, size)
+    image = draws.uniform(0.3, 0.7, (*size, 3))
     found = estimate_foreground(image, alpha, return_background=True)
     for channel in range(3):
         expected = oracles.least_squares(image[..., channel], alpha)

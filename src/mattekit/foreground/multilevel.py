@@ -7,9 +7,8 @@ mean of their colours, weighted by ε + |Δα|, and W the sum of those weights,
     F = S_F + α r / (W + α² + (1 - α)²),  B = S_B + (1 - α) r / (W + α² + (1 - α)²),  r = I - α S_F - (1 - α) S_B.
 
 The problem is solved at a few pixels first, and each solution is where the next, larger level starts. A sweep updates
-each pixel once, in the order of a chessboard: all black squares, then all white ones, each from the newest colours of
-the other. So that both are whole tensors, an image is cut into cells of 2×2 pixels, and held as four *phases*: the
-pixels of one place in their cells. Of a pixel's neighbours, two lie within its cell and two across its border.
+each pixel once: all even rows, then all odd ones from their new colours. So each half is a whole tensor, whose rows lie
+in memory as those of the image do: nothing is taken apart and put together again, as a chessboard's squares would be.
 
 On a CPU large levels are solved in strips, which fit the cache and share their memory: fresh memory costs more than the
 arithmetic.
@@ -24,39 +23,29 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _SMOOTHNESS = 1e-5  # ε
-_SMALL_SIDE, _SMALL_SWEEPS, _SWEEPS = 32, 10, 2
-_STRIP_PIXELS = 2**18
-
-_Phase = tuple[int, int]
-_PHASES: tuple[_Phase, ...] = ((0, 0), (1, 1), (0, 1), (1, 0))  # (row, column) in a cell: black squares, white ones
-_Phases = dict[_Phase, Tensor]
+_SMALL_SIDE, _SMALL_SWEEPS, _SWEEPS = 32, 12, 2  # PyMatting's, but for its 10 small sweeps, which carry colours farther
+_STRIP_PIXELS = 2**16
 
 
 def multilevel(image: Tensor, alpha: Tensor, foreground: Tensor, background: Tensor | None) -> None:
     """Write the colours of images (N, 3, H, W) with mattes (N, 1, H, W) into tensors like the image.
 
-    Source: Germer et al. 2020, algorithm 1, with the levels, sweeps and constants of PyMatting's
-    ``estimate_foreground_ml``. Two differences: a sweep goes by the chessboard instead of row by row, and in the end
-    the foreground is the image where alpha is 1, as the background is where it is 0.
+    Source: Germer et al. 2020, algorithm 1, with the levels and constants of PyMatting's ``estimate_foreground_ml``.
+    Two differences: a sweep goes by even and odd rows instead of pixel by pixel, and in the end the foreground is the
+    image where alpha is 1, as the background is where it is 0.
     """
     buffers = _Buffers(image.device)
     colours = _mean_colours(image, alpha)
     *sizes, full = _level_sizes(*image.shape[-2:])
     for size in sizes:
         larger = colours.new_empty(len(colours), 6, *size)
-        for top, strip in _solve(image, alpha, colours, size, buffers):
-            for phase, x in strip.colours.items():
-                _write(larger, top, phase, x)
+        for rows, strip in _solve(image, alpha, colours, size, buffers):
+            larger[..., rows, :] = strip.colours
         colours = larger
-    outputs = [(foreground, slice(None, 3), 1)]
-    if background is not None:
-        outputs.append((background, slice(3, None), 0))
-    for top, strip in _solve(image, alpha, colours, full, buffers):
-        for target, channels, known in outputs:
-            for phase, x in strip.colours.items():
-                estimate = x[:, channels]
-                torch.where(strip.alphas[phase] == known, strip.images[phase], estimate, out=estimate)
-                _write(target, top, phase, estimate)
+    for rows, strip in _solve(image, alpha, colours, full, buffers):
+        _write(foreground[..., rows, :], strip.colours[:, :3], strip.image, strip.alpha == 1)
+        if background is not None:
+            _write(background[..., rows, :], strip.colours[:, 3:], strip.image, strip.alpha == 0)
 
 
 def _level_sizes(height: int, width: int) -> list[tuple[int, int]]:
@@ -87,35 +76,39 @@ def _strip_rows(image: Tensor, height: int, width: int) -> int:
 
 
 class _Strip(NamedTuple):
-    images: _Phases
-    alphas: _Phases
-    colours: _Phases
-    """Foreground and background, (N, 6, rows, columns)."""
+    """Some rows of a level; images (N, 3, rows, W), mattes (N, 1, rows, W), float32 in [0, 1]."""
+
+    image: Tensor
+    alpha: Tensor
+    colours: Tensor
+    """Foreground and background, (N, 6, rows, W)."""
 
 
 def _solve(
     image: Tensor, alpha: Tensor, start: Tensor, size: tuple[int, int], buffers: "_Buffers"
-) -> Iterator[tuple[int, _Strip]]:
-    """Improve the colours ``start`` at this size; give strips of the result, each with the row that it starts at.
+) -> Iterator[tuple[slice, _Strip]]:
+    """Improve the colours ``start`` at this size; give strips of the result, each with its rows.
 
     A sweep carries colours on by two rows. With two more rows a sweep around it, a strip is what the whole would be.
     """
     height, width = size
     sweeps = _SMALL_SWEEPS if max(size) <= _SMALL_SIDE else _SWEEPS
+    sweeps *= max(size) > 1  # a single pixel has no neighbours, and keeps what it starts with
     rows = _strip_rows(image, height, width)
     for top in range(0, height, rows):
         first, last = max(top - 2 * sweeps, 0), min(top + rows + 2 * sweeps, height)
-        strip = _Strip(
-            _phases(buffers, "images", image, first, last, size),
-            _phases(buffers, "alphas", alpha, first, last, size),
-            _phases(buffers, "colours", start, first, last, size),
-        )
-        links = {phase: _links(buffers, phase, strip.alphas) for phase in _PHASES}
+        colours = buffers.take("colours", len(start), 6, last - first + 2, width + 2)
+        for border in (colours[..., 0, :], colours[..., -1, :], colours[..., 0], colours[..., -1]):
+            border.zero_()
+        inner = colours[..., 1:-1, 1:-1]
+        inner.copy_(_resized(start, first, last, size))
+        strip = _Strip(_resized(image, first, last, size), _resized(alpha, first, last, size), inner)
+        links = _links(buffers, strip.alpha)
         for _ in range(sweeps):
-            for phase in _PHASES:
-                _relax(buffers, phase, strip.colours, strip.images[phase], links[phase])
-        cells = slice((top - first) // 2, (top - first + rows) // 2)
-        yield top, _Strip(*({phase: x[..., cells, :] for phase, x in phases.items()} for phases in strip))
+            for phase in (0, 1):
+                _relax(buffers, phase, colours, strip, links)
+        chosen = slice(top - first, min(top + rows, height) - first)
+        yield slice(top, top + rows), _Strip(*(x[..., chosen, :] for x in strip))
 
 
 class _Buffers:
@@ -132,79 +125,55 @@ class _Buffers:
         return self._memory[name][:size].view(shape)
 
 
-def _phases(buffers: _Buffers, name: str, x: Tensor, first: int, last: int, size: tuple[int, int]) -> _Phases:
-    """Bring rows ``first`` to ``last`` to this size, each pixel from the nearest one above and to the left."""
+def _resized(x: Tensor, first: int, last: int, size: tuple[int, int]) -> Tensor:
+    """Rows ``first`` to ``last`` of ``x`` at this size, each pixel from the nearest one above and to the left."""
     height, width = size
-    phases = buffers.take(name, 4, *x.shape[:2], (last - first + 1) // 2, (width + 1) // 2)
+    if x.shape[-2:] == size:
+        return _to_unit(x[..., first:last, :].float().contiguous(), x)
     index = torch.arange(first, last, device=x.device) * x.shape[-2] // height
-    for channel in range(x.shape[1]):
-        plane = x[:, channel : channel + 1]
-        if x.shape[-2:] == size:
-            rows = plane[..., first:last, :]
-        else:
-            rows = F.interpolate(plane.index_select(-2, index).float(), size=(last - first, width))
-        rows = _even(rows)
-        for target, (row, column) in zip(phases, _PHASES, strict=True):
-            target[:, channel : channel + 1].copy_(rows[..., row::2, column::2])
-    return dict(zip(_PHASES, _to_unit(phases, x), strict=True))
-
-
-def _even(x: Tensor) -> Tensor:
-    """Repeat the last row and the last column where their number is odd, so that each cell is whole."""
-    if x.shape[-2] % 2:
-        x = torch.cat([x, x[..., -1:, :]], -2)
-    return torch.cat([x, x[..., -1:]], -1) if x.shape[-1] % 2 else x
+    rows = x.index_select(-2, index).float()
+    return _to_unit(F.interpolate(rows, size=(last - first, width)), x)
 
 
 def _to_unit(values: Tensor, source: Tensor) -> Tensor:
-    """Bring fresh float32 values of a tensor, which may be uint8, to [0, 1], in place."""
+    """Bring float32 values of a tensor to [0, 1] if that is uint8."""
     return values.div_(255) if source.dtype == torch.uint8 else values
 
 
-def _write(target: Tensor, top: int, phase: _Phase, x: Tensor) -> None:
-    """Put a phase into its place, from row ``top`` on; the target may lack the last row and column of cells."""
-    row, column = phase
-    place = target[..., top + row : top + 2 * x.shape[-2] : 2, column::2]
-    if target.dtype == torch.uint8:
-        x = x.mul_(255).round_()
-    place.copy_(x[..., : place.shape[-2], : place.shape[-1]])
+def _write(target: Tensor, colours: Tensor, image: Tensor, is_known: Tensor) -> None:
+    """Put colours into their place, and the image where they are known to be its own."""
+    torch.where(is_known, image, colours, out=colours)
+    target.copy_(colours.mul_(255).round_() if target.dtype == torch.uint8 else colours)
 
 
 class _Links(NamedTuple):
-    """How one phase hangs together with its neighbours and with its own colours; each (N, 1, rows, columns)."""
+    """How pixels hang together with their neighbours and with their own colours; each (N, 1, rows, W)."""
 
-    alpha: Tensor
-    inner_row: Tensor
-    inner_column: Tensor
-    outer_row: Tensor
-    outer_column: Tensor
+    left: Tensor
+    right: Tensor
+    above: Tensor
+    below: Tensor
     rest: Tensor
     """1 - α"""
     foreground_gain: Tensor
     background_gain: Tensor
 
 
-def _links(buffers: _Buffers, phase: _Phase, alphas: _Phases) -> _Links:
-    row, column = phase
-    alpha, beside, below = alphas[phase], alphas[row, 1 - column], alphas[1 - row, column]
-    (at_side, from_side), (at_end, from_end) = _across(column), _across(row)
-    links = _Links(alpha, *buffers.take(f"links {phase}", 7, *alpha.shape).unbind())
-    weights = (
-        (links.inner_row, alpha, beside),
-        (links.inner_column, alpha, below),
-        (links.outer_row[..., at_side], alpha[..., at_side], beside[..., from_side]),
-        (links.outer_column[..., at_end, :], alpha[..., at_end, :], below[..., from_end, :]),
-    )
-    for weight, here, there in weights:
-        torch.sub(here, there, out=weight).abs_().add_(_SMOOTHNESS)
-    total = torch.add(links.inner_row, links.inner_column, out=links.background_gain)
-    total[..., at_side] += links.outer_row[..., at_side]
-    total[..., at_end, :] += links.outer_column[..., at_end, :]
+def _links(buffers: _Buffers, alpha: Tensor) -> _Links:
+    """The shares of the four neighbours in their mean, and what of the residual goes to either colour."""
+    batch, _, height, width = alpha.shape
+    beside = buffers.take("beside", batch, 1, height, width + 1)  # weights of neighbours, 0 across the border
+    between = buffers.take("between", batch, 1, height + 1, width)
+    for border in (beside[..., 0], beside[..., -1], between[..., 0, :], between[..., -1, :]):
+        border.zero_()
+    torch.sub(alpha[..., 1:], alpha[..., :-1], out=beside[..., 1:-1]).abs_().add_(_SMOOTHNESS)
+    torch.sub(alpha[..., 1:, :], alpha[..., :-1, :], out=between[..., 1:-1, :]).abs_().add_(_SMOOTHNESS)
+    weights = beside[..., :-1], beside[..., 1:], between[..., :-1, :], between[..., 1:, :]
+    links = _Links(*buffers.take("links", 7, *alpha.shape).unbind())
+    total = torch.add(weights[0], weights[1], out=links.background_gain).add_(weights[2]).add_(weights[3])
     inverse = torch.reciprocal(total, out=links.foreground_gain)
-    for weight, *_ in weights[:2]:
-        weight *= inverse
-    weights[2][0].mul_(inverse[..., at_side])
-    weights[3][0].mul_(inverse[..., at_end, :])
+    for share, weight in zip(links, weights, strict=False):
+        torch.mul(weight, inverse, out=share)
     rest = torch.sub(1, alpha, out=links.rest)
     gain = total.addcmul_(alpha, alpha).addcmul_(rest, rest).reciprocal_()
     torch.mul(alpha, gain, out=links.foreground_gain)
@@ -212,23 +181,29 @@ def _links(buffers: _Buffers, phase: _Phase, alphas: _Phases) -> _Links:
     return links
 
 
-def _across(place: int) -> tuple[slice, slice]:
-    """Which cells have a neighbour across their border on the side of this place in the cell, and which are those."""
-    return (slice(1, None), slice(None, -1)) if place == 0 else (slice(None, -1), slice(1, None))
+def _relax(buffers: _Buffers, phase: int, colours: Tensor, strip: _Strip, links: _Links) -> None:
+    """Solve each pixel of the even or of the odd rows for its colours, its neighbours' being what they are.
 
-
-def _relax(buffers: _Buffers, phase: _Phase, colours: _Phases, image: Tensor, links: _Links) -> None:
-    """Solve each pixel of one phase for its colours, its neighbours' being what they are."""
-    row, column = phase
-    beside, below = colours[row, 1 - column], colours[1 - row, column]
-    (at_side, from_side), (at_end, from_end) = _across(column), _across(row)
-    mean = torch.mul(beside, links.inner_row, out=colours[phase])  # in place: a pixel's own colour has no part in it
-    mean.addcmul_(below, links.inner_column)
-    mean[..., at_side].addcmul_(beside[..., from_side], links.outer_row[..., at_side])
-    mean[..., at_end, :].addcmul_(below[..., from_end, :], links.outer_column[..., at_end, :])
+    Args:
+        buffers: Memory.
+        phase: 0 for even rows, 1 for odd ones.
+        colours: (N, 6, rows + 2, W + 2): the strip's, in a border that counts for nothing.
+        strip: The strip.
+        links: Its links.
+    """
+    height = colours.shape[-2] - 2
+    above, own, below = (colours[..., phase + i : height + i : 2, :] for i in range(3))
+    image, alpha, left, right, up, down, rest, foreground_gain, background_gain = (
+        x[..., phase::2, :] for x in (strip.image, strip.alpha, *links)
+    )
+    mean = buffers.take("mean", len(colours), 6, *alpha.shape[-2:])
+    torch.mul(own[..., :-2], left, out=mean)
+    mean.addcmul_(own[..., 2:], right)
+    mean.addcmul_(above[..., 1:-1], up)
+    mean.addcmul_(below[..., 1:-1], down)
     foreground, background = mean[:, :3], mean[:, 3:]
-    residual = torch.addcmul(image, links.alpha, foreground, value=-1, out=buffers.take("residual", *image.shape))
-    residual.addcmul_(links.rest, background, value=-1)
-    foreground.addcmul_(links.foreground_gain, residual)
-    background.addcmul_(links.background_gain, residual)
-    mean.clamp_(0, 1)
+    residual = torch.addcmul(image, alpha, foreground, value=-1, out=buffers.take("residual", *image.shape))
+    residual.addcmul_(rest, background, value=-1)
+    foreground.addcmul_(foreground_gain, residual)
+    background.addcmul_(background_gain, residual)
+    torch.clamp(mean, 0, 1, out=own[..., 1:-1])

@@ -177,6 +177,17 @@ def test_the_command_refuses_what_makes_no_sense(folders, calls, capsys):
     assert compare(folders, f"knn={folders / 'truth'}", *made) == 2
     assert "each NAME must be of one folder, got knn" in capsys.readouterr().err
     assert not calls
+
+
+def test_an_image_without_a_matte_counts_for_no_method(folders, calls, capsys):
+    """As one of glass, whose trimap knows no foreground."""
     save(folders / "trimaps" / "ant.png", np.full(SHAPE, 127, np.uint8))
-    assert compare(folders, *made) == 2
-    assert "knn failed: ant: ValueError: trimap must hold only" in capsys.readouterr().err
+    words = ["knn", f"same={folders / 'truth'}", "--mattes", folders / "mattes", "--photos", folders / "photos"]
+    words += ["--csv", folders / "out.csv"]
+    assert compare(folders, *words) == 1
+    assert "left out of all methods: ant: knn: ValueError: trimap must hold only" in capsys.readouterr().err
+    rows = [line.split(",")[:2] for line in (folders / "out.csv").read_text().splitlines()[1:]]
+    assert rows == [["knn", "bee"], ["same", "bee"]]
+    save(folders / "trimaps" / "bee.png", np.full(SHAPE, 127, np.uint8))
+    assert compare(folders, *words) == 2
+    assert "nothing was computed, because of\n  knn failed: ant: ValueError: trimap must" in capsys.readouterr().err

@@ -87,6 +87,16 @@ def test_what_is_extra_is_left_out_and_noted_once(folders):
     assert [problem.split(":")[0] for problem in caught.value.problems] == ["extra prediction", "extra trimap"]
 
 
+def test_images_are_passed_over_wherever_they_are(folders):
+    (folders / "near" / "bee.png").rename(folders / "near" / "bee_alpha.png")
+    (folders / "far" / "bee.png").unlink()
+    found = compare(folders, "far", "near", but=["bee"], strict=True)
+    assert found.images == ("ant", "cat")
+    assert found.methods["far"].images["cat"] == compare(folders, "far", but=["bee"]).methods["far"].images["cat"]
+    with pytest.raises(FolderError, match=r"no images: all of .*truth are to be left out"):
+        compare(folders, "near", but=NAMES)
+
+
 def test_no_method(folders):
     with pytest.raises(ValueError, match="pred_dirs must name at least one method, got none"):
         compare(folders)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,9 +100,10 @@ def _compare(args: argparse.Namespace) -> Comparison:
     check_outputs([path for path in (args.csv, args.sheet) if path], inputs)
     if args.sheet:
         _check_sheet(methods, args)
-    if classical:
-        _make_mattes({name: methods[name] for name in classical}, args)
-    return compare_folders(methods, args.alpha_dir, args.trimaps, **options_of(args))
+    failures = _make_mattes({name: methods[name] for name in classical}, args)
+    lost = {image for _, image in failures}
+    found = compare_folders(methods, args.alpha_dir, args.trimaps, but=lost, **options_of(args))
+    return replace(found, failures=failures | found.failures)
 
 
 def _check_sheet(methods: dict[str, Path], args: argparse.Namespace) -> None:
@@ -131,20 +133,21 @@ def _names(args: argparse.Namespace) -> list[str]:
     return [path.stem for path in list_images(args.alpha_dir)]
 
 
-def _make_mattes(folders: dict[str, Path], args: argparse.Namespace) -> None:
-    """Have classical methods make the mattes that are not there; FolderError with all that went wrong."""
+def _make_mattes(folders: dict[str, Path], args: argparse.Namespace) -> dict[tuple[str, str], str]:
+    """Have classical methods make the mattes that are not there; what went wrong, by method and image."""
     from mattekit.evaluation import FolderError, estimate_mattes
 
     workers = options_of(args)["workers"]
-    problems: list[str] = []
+    failures: dict[tuple[str, str], str] = {}
     for method, folder in folders.items():
         print(f"mattes by {method}, in {folder}:", file=sys.stderr)
-        failures = estimate_mattes(
+        failed = estimate_mattes(
             method, args.photos, args.trimaps, folder, names=_names(args), workers=workers, progress=True
         )
-        problems += [f"{method} failed: {image}: {why}" for image, why in failures.items()]
-    if problems:
-        raise FolderError(problems)
+        failures |= {(method, image): why for image, why in failed.items()}
+    if failures and {image for _, image in failures} == set(_names(args)):
+        raise FolderError([f"{method} failed: {image}: {why}" for (method, image), why in failures.items()])
+    return failures
 
 
 def _print(found: Comparison, args: argparse.Namespace) -> None:

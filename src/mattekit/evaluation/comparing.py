@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -177,6 +177,7 @@ def compare_folders(
     alpha_dir: PathLike,
     trimap_dir: PathLike | None = None,
     *,
+    but: Collection[str] = (),
     protocol: BenchmarkProtocol | str | None = None,
     check_trimap: bool = True,
     strict: bool = False,
@@ -189,6 +190,7 @@ def compare_folders(
         pred_dirs: Folder of predicted mattes by the method's name.
         alpha_dir: Folder of ground-truth mattes; files belong together as in :func:`evaluate_folders`.
         trimap_dir: Folder of trimaps, if any.
+        but: Names of images to pass over, without suffix.
         protocol: As in :func:`evaluate_folders`.
         check_trimap: As in :func:`evaluate_folders`.
         strict: As in :func:`evaluate_folders`.
@@ -221,7 +223,8 @@ def compare_folders(
     if not pred_dirs:
         raise ValueError("pred_dirs must name at least one method, got none")
     protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
-    items, notes = _match_all(pred_dirs, Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir), strict)
+    folders = Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir)
+    items, notes = _match_all(pred_dirs, *folders, but, strict)
     scores = score_items(items, (), Scoring(protocol, check_trimap), workers=workers, progress=progress)
     files = {_apart(item.name): (item.pred, item.alpha) for item in items}
     return replace(_by_method(list(pred_dirs), scores, notes), files=files)
@@ -231,7 +234,7 @@ _SEPARATOR = "\0"  # stands in no name of a file
 
 
 def _match_all(
-    pred_dirs: Mapping[str, PathLike], alpha_dir: Path, trimap_dir: Path | None, strict: bool
+    pred_dirs: Mapping[str, PathLike], alpha_dir: Path, trimap_dir: Path | None, but: Collection[str], strict: bool
 ) -> tuple[list[Item], list[str]]:
     """Every method's items, their names led by the method's, or what does not fit in any folder."""
     items: list[Item] = []
@@ -239,7 +242,7 @@ def _match_all(
     problems: dict[str, None] = {}
     for method, folder in pred_dirs.items():
         try:
-            found, left_out = match(Path(folder), alpha_dir, trimap_dir, strict=strict)
+            found, left_out = match(Path(folder), alpha_dir, trimap_dir, but=but, strict=strict)
         except FolderError as error:
             problems |= dict.fromkeys(error.problems)
         else:

@@ -33,11 +33,12 @@ class Item:
 
 
 def match(
-    pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None, *, strict: bool = False
+    pred_dir: Path, alpha_dir: Path, trimap_dir: Path | None, *, but: Collection[str] = (), strict: bool = False
 ) -> tuple[list[Item], list[str]]:
     """Find what belongs together, with notes on what was left out, or name everything that does not fit.
 
     What is extra does not fit where `strict` asks for that, and is named beside what is missing: its name may tell why.
+    The images that `but` names are passed over, wherever they are.
     """
     problems: list[str] = []
     alphas = _list("ground truth", alpha_dir, problems)
@@ -46,6 +47,11 @@ def match(
     if not (alphas and preds and trimaps != {}):
         raise FolderError(problems)  # what follows would only repeat it for every file
     preds, cutouts = _by_image(preds, alphas, problems)
+    for found in (alphas, preds, trimaps or {}):
+        for name in but:
+            found.pop(name, None)
+    if not alphas:
+        raise FolderError([f"no images: all of {alpha_dir} are to be left out"])
     notes = [f"left out of {pred_dir}: {cutouts} cut-outs, NAME_cutout beside NAME_alpha"] if cutouts else []
     for kind, folder, found in (("prediction", pred_dir, preds), ("trimap", trimap_dir, trimaps)):
         if found is None:

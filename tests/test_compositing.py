@@ -299,3 +299,18 @@ def test_a_cutout_laid_over_a_colour_leaves_no_rim(data):
     green = torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand_as(image)
     assert torch.where(alpha == 1, laid, image).equal(image)
     assert torch.where(alpha == 0, laid, green).equal(green)
+
+
+@pytest.mark.parametrize("name", ["foreground", "background", "alpha"])
+@pytest.mark.parametrize("value", [255.0, -0.01, float("nan")])
+def test_values_lie_within_0_and_1(name, value):
+    parts = {
+        "foreground": torch.ones(1, 3, 2, 2),
+        "background": torch.ones(1, 3, 2, 2),
+        "alpha": torch.ones(1, 1, 2, 2),
+    }
+    parts[name][..., 0, 0] = value
+    with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 1\], got"):
+        composite(**parts)
+    parts[name][..., 0, 0] = 1 + 2**-23  # an ulp
+    composite(**parts)

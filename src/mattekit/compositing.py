@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_floating, check_nchw, check_number, check_positive
+from mattekit._checks import check_floating, check_nchw, check_number, check_positive, check_unit
 from mattekit.foreground import estimate_foreground
 
 __all__ = ["Checkerboard", "composite", "cutout"]
@@ -81,7 +81,8 @@ def composite(
 
     Raises:
         TypeError: If something is not a floating-point tensor, and ``background`` no colour or `Checkerboard` either.
-        ValueError: If shapes do not fit, or a colour is not three numbers in [0, 1].
+        ValueError: If shapes do not fit, or values lie outside [0, 1] by more than a few ulp. A GPU checks values in
+            its own time.
 
     Source:
         Equation 1 (and 11) of Chen et al. 2022: I = αF + (1 - α)B. The sRGB curve is that of IEC 61966-2-1.
@@ -99,6 +100,8 @@ def composite(
     behind = _background_image(background, foreground)
     check_fits("background", behind, foreground)
     check_fits("background", behind, alpha, "alpha")
+    for name, x in (("foreground", foreground), ("background", behind), ("alpha", alpha)):
+        check_unit(name, x)
     dtype = torch.promote_types(torch.promote_types(foreground.dtype, behind.dtype), alpha.dtype)
     mix = _mix_light if linear else _mix
     return mix(foreground.to(dtype), behind.to(dtype), alpha.to(dtype), premultiplied).to(dtype)

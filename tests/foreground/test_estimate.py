@@ -49,8 +49,10 @@ def test_a_constant_image_comes_back_exactly(method, shape, colour, data):
 @given(photos())
 def test_inputs_are_left_alone(method, case):
     image, alpha = case
+    matte = (alpha * 255).byte()
+    matte *= matte.max() != 1 if matte.numel() else 1  # of 0 and 1 it would be taken for a mask
     for x in (image, (image * 255).byte()):
-        for a in (alpha, (alpha * 255).byte()):
+        for a in (alpha, matte):
             before = x.clone(), a.clone()
             estimate_foreground(x, a, method=method)
             assert x.equal(before[0])
@@ -186,3 +188,11 @@ def test_masked_arrays_are_refused():
         estimate_foreground(photo, np.ma.masked_equal(alpha, 0))
     with pytest.raises(TypeError, match="image must not be a masked array"):
         estimate_foreground(np.ma.masked_equal(photo, 0), alpha)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_zeros_and_ones_are_no_matte(dtype):
+    mask = np.eye(4, dtype=dtype)
+    with pytest.raises(ValueError, match="alpha must not hold 0 and 1 and nothing else"):
+        estimate_foreground(np.zeros((4, 4, 3), np.uint8), mask)
+    estimate_foreground(np.zeros((4, 4, 3), np.uint8), 2 * mask)

@@ -181,3 +181,8 @@ def test_scores_of_nan_are_refused():
     for semantic in (scores, scores.numpy(), scores[1].numpy()):
         with pytest.raises(ValueError, match=r"^semantic must not be NaN, got NaN in 1 pixel$"):
             tm.from_semantic(semantic)
+
+
+def test_masks_of_scores_are_not_ignored():
+    with pytest.raises(TypeError, match="semantic must not be a masked array"):
+        tm.from_semantic(np.ma.masked_array(np.zeros((3, 2, 2))))

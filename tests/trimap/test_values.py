@@ -94,6 +94,13 @@ def test_unknown_mask(trimap):
     assert np.array_equal(tm.unknown_mask(trimap[:, 0].numpy()), mask[:, 0].numpy())
 
 
+def test_an_unknown_of_another_number_is_no_empty_mask():
+    """A loss over an empty mask is 0, which looks like a perfect one."""
+    for trimap in np.array([[0, 102, 255]], np.uint8), torch.full((1, 1, 2, 2), 127, dtype=torch.uint8):
+        with pytest.raises(ValueError, match="trimap must hold only 0, 128 and 255, got 1"):
+            tm.unknown_mask(trimap)
+
+
 # ---- apply
 
 FLOATS = st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_nchw, check_pixels, check_unmasked, needs_clamp
+from mattekit._checks import check_choice, check_nchw, check_no_mask, check_pixels, check_unmasked, needs_clamp
 from mattekit.foreground.blur_fusion import blur_fusion
 from mattekit.foreground.multilevel import multilevel
 
@@ -48,7 +48,8 @@ def estimate_foreground(
 
     Raises:
         TypeError: If ``image`` and ``alpha`` are not both tensors or both arrays, or have other types than these.
-        ValueError: If shapes do not fit, values lie outside [0, 1], or there is no such method.
+        ValueError: If shapes do not fit, values lie outside [0, 1], ``alpha`` holds 0 and 1 as integers, or there is no
+            such method.
 
     Source:
         Multilevel: Germer et al., "Fast Multi-Level Foreground Estimation", ICPR 2020, with the levels, sweeps and
@@ -91,6 +92,8 @@ def _tensors(image: object, alpha: object) -> tuple[Tensor, Tensor]:
         raise ValueError(f"alpha must fit image, {tuple(image.shape)}, got {tuple(alpha.shape)}")
     check_unmasked("image", image)
     check_unmasked("alpha", alpha)
+    if alphas.numel() and str(alpha.dtype).endswith(("uint8", "uint16")):
+        check_no_mask("alpha", int(alpha.max()))
     images, alphas = _checked_values("image", images), _checked_values("alpha", alphas)
     batch = max(len(images), len(alphas)) if len(images) and len(alphas) else 0
     return images.expand(batch, -1, -1, -1), alphas.expand(batch, -1, -1, -1)

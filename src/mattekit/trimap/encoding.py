@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import assert_async, check_choice, check_nchw, has_async_assertions, is_readable
+from mattekit._checks import assert_async, check_choice, check_nchw, check_unmasked, has_async_assertions, is_readable
 from mattekit.trimap._distance import distances
 from mattekit.trimap._forms import (
     BACKGROUND,
@@ -52,6 +52,7 @@ def from_semantic(semantic: Array) -> Array:
     else:
         is_scores = isinstance(semantic, Tensor) and semantic.is_floating_point()
     if is_scores:
+        check_unmasked("semantic", semantic)
         return _from_scores(semantic)
     classes = to_tensor("semantic", semantic)
     if classes.dtype == torch.bool:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from mattekit._checks import assert_async, has_async_assertions, is_readable
 from mattekit.trimap._forms import (
     BACKGROUND,
     FOREGROUND,
@@ -49,6 +51,17 @@ def validate(trimap: Array, *, round: bool = False) -> Array:
     return trimap
 
 
+def demand_three(trimap: Tensor) -> None:
+    """Demand the three values of a trimap, (N, 1, H, W) uint8; a GPU checks them in its own time."""
+    if is_readable(trimap):
+        values = trimap.numpy()  # which is ten times as fast as torch at bytes
+        if not ((values == BACKGROUND) | (values == UNKNOWN) | (values == FOREGROUND)).all():
+            validate(trimap)
+    elif has_async_assertions(trimap):
+        good = (trimap == BACKGROUND) | (trimap == UNKNOWN) | (trimap == FOREGROUND)
+        assert_async(good.all(), "trimap must hold only 0, 128 and 255")
+
+
 def unknown_mask(trimap: Array) -> Array:
     """Say where the trimap leaves the matte open.
 
@@ -60,13 +73,16 @@ def unknown_mask(trimap: Array) -> Array:
 
     Raises:
         TypeError: If the trimap is not uint8.
-        ValueError: If its shape is wrong.
+        ValueError: If its shape is wrong, or it holds other values than the three, of which none would be unknown; a
+            GPU checks that in its own time.
 
     Example:
         >>> unknown_mask(np.array([[0, 128, 255]], dtype=np.uint8))
         array([[False,  True, False]])
     """
-    return like(trimap, trimap_tensor(trimap) == UNKNOWN)
+    tensor = trimap_tensor(trimap)
+    demand_three(tensor)
+    return like(trimap, tensor == UNKNOWN)
 
 
 def apply(pred: Array, trimap: Array) -> Array:

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import platform
+import time
 from pathlib import Path
 
 import measure
@@ -53,16 +54,23 @@ def _afresh():
 
 
 @pytest.fixture
-def machine(device, request):
-    """The device's measured peaks."""
-    machines = request.config.stash[MACHINES]
-    if device not in machines:
-        machines[device] = measure.Machine.measured(device)
-    return machines[device]
+def clock(device, request):
+    """The device's. ``--benchmark-timer=time.process_time``, the plugin's option for the last side, holds for all."""
+    chosen = {"time.process_time": time.process_time}
+    return measure.Clock(device, chosen.get(request.config.getoption("benchmark_timer"), time.perf_counter))
 
 
 @pytest.fixture
-def compare(device, machine, benchmark, request):
+def machine(clock, request):
+    """The device's measured peaks."""
+    machines = request.config.stash[MACHINES]
+    if clock.device not in machines:
+        machines[clock.device] = measure.Machine.measured(clock)
+    return machines[clock.device]
+
+
+@pytest.fixture
+def compare(device, clock, machine, benchmark, request):
     """Time functions that do the same thing in different ways, taking turns, and put them into the table.
 
     The first is what the others are compared with; pytest-benchmark's own figures are the last one's. ``precision``
@@ -70,7 +78,6 @@ def compare(device, machine, benchmark, request):
     """
 
     def run(case, sides, *, rounds=9, warm_up=2, flops=None, precision=None, notes=None):
-        clock = measure.Clock(device)
         times, turn = measure.take_turns(sides, clock, rounds, warm_up)
         name, last = list(sides.items())[-1]
 

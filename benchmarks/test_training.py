@@ -61,7 +61,7 @@ def per_second(medians, images):
 
 
 @cpu_only
-@pytest.mark.parametrize("size", [224, 512])
+@pytest.mark.parametrize("size", [128, 224])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_which_waits(name, size, folders, device, compare):
     """Four images from files: the data alone, the step alone, one after the other, and the data by a worker."""
@@ -84,7 +84,7 @@ def test_which_waits(name, size, folders, device, compare):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_which_format(name, device, compare):
     """What channels_last gives, and what bfloat16."""
-    network, batch = NETWORKS[name](), batch_of(192, 4)
+    network, batch = NETWORKS[name](), batch_of(128, 2)
     ways = {
         "float32": Trainer(network, channels_last=False),
         "float32, channels_last": Trainer(network),
@@ -93,14 +93,14 @@ def test_which_format(name, device, compare):
     }
     sides = {way: lambda trainer=trainer: trainer(batch) for way, trainer in ways.items()}
     precision = {way: "bfloat16" for way in ways if way.startswith("bfloat16")}
-    per_second(compare(f"training step {name} 4×192²", sides, rounds=3, warm_up=1, precision=precision), 4)
+    per_second(compare(f"training step {name} 2×128²", sides, rounds=3, warm_up=1, precision=precision), 2)
 
 
 @cpu_only
 @pytest.mark.parametrize("name", NETWORKS)
 def test_where_the_time_goes(name, device, compare):
     """The whole step, and its parts alone: forward, losses forwards and backwards, optimiser."""
-    trainer, batch = Trainer(NETWORKS[name]()), batch_of(192, 4)
+    trainer, batch = Trainer(NETWORKS[name]()), batch_of(128, 2)
     trainer(batch)
     with torch.no_grad():
         output = trainer.step.model(batch.image)
@@ -119,4 +119,4 @@ def test_where_the_time_goes(name, device, compare):
         "losses, both ways": losses,
         "optimiser": trainer.optimiser.step,
     }
-    compare(f"parts of a training step {name} 4×192²", sides, rounds=3, warm_up=1)
+    compare(f"parts of a training step {name} 2×128²", sides, rounds=3, warm_up=1)

@@ -45,7 +45,7 @@ class Log:
         self._bar = tqdm(
             total=settings.iterations,
             initial=iteration,
-            desc="training",
+            desc="training" if accelerator.num_processes == 1 else f"training in {accelerator.num_processes} processes",
             unit="step",
             disable=not (is_main and progress),
         )

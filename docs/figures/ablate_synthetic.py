@@ -8,7 +8,7 @@ Run by hand; it can be killed and started again.
 import sys
 from pathlib import Path
 
-from plain_network import TRAINING, VALIDATION, plain_network, plain_settings
+from plain_network import TRAINING, TRANSFORM, VALIDATION, plain_network, plain_settings
 
 from mattekit.training import PPMattingStep, Settings, ablate
 
@@ -20,7 +20,7 @@ def step(settings: Settings) -> PPMattingStep:
 def main() -> None:
     iterations = int(sys.argv[2]) if len(sys.argv) > 2 else 400
     settings = plain_settings(iterations, validate_every=0, sheet_every=0)
-    print(ablate(TRAINING, VALIDATION, settings, Path(sys.argv[1]), make_step=step))
+    print(ablate(TRAINING, VALIDATION, settings, Path(sys.argv[1]), make_step=step, transform=TRANSFORM))
 
 
 if __name__ == "__main__":

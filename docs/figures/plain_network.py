@@ -15,27 +15,28 @@ from mattekit.blocks import (
     ReplaceFusion,
     SemanticContextBranch,
 )
-from mattekit.data import SyntheticMattes
+from mattekit.data import RandomFlip, SyntheticMattes
 from mattekit.models import PPMatting
 from mattekit.training import Settings
 
-TRAINING = SyntheticMattes(seed=0, size=80)
-VALIDATION = SyntheticMattes(seed=1, size=64, length=64)
+TRAINING = SyntheticMattes(seed=0, size=32)
+VALIDATION = SyntheticMattes(seed=1, size=32, length=64)
+TRANSFORM = RandomFlip()  # each sample comes once or twice, and is drawn as those of the validation are
 FUSIONS = {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion}
 
 
 class PlainEncoder(nn.Module):
-    """Five stages of two convolutions, each at half the size of the one before, but for the last: 64² leaves it 4²."""
+    """Five stages of two convolutions, the first two of which halve the size: of 32² that leaves 8²."""
 
     channels = (16, 24, 32, 64, 96)
-    strides = (2, 4, 8, 16, 16)
+    strides = (2, 4, 4, 4, 4)
 
     def __init__(self) -> None:
         super().__init__()
         inputs = (3, *self.channels[:-1])
         self.stages = nn.ModuleList(
             nn.Sequential(nn.Conv2d(a, b, 3, step, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU(), ConvBNReLU(b, b))
-            for a, b, step in zip(inputs, self.channels, (2, 2, 2, 2, 1), strict=True)
+            for a, b, step in zip(inputs, self.channels, (2, 2, 1, 1, 1), strict=True)
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -50,8 +51,8 @@ def plain_settings(iterations: int, **others: Any) -> Settings:
     """The recipe of the experiments, on one core."""
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
-    recipe = {"size": 64, "batch_size": 8, "workers": 0, "optimiser": "adamw", "learning_rate": 0.003, "clip": 5}
-    warm_up = min(100, iterations // 4)
+    recipe = {"size": 32, "batch_size": 16, "workers": 0, "optimiser": "adamw", "learning_rate": 0.003, "clip": 5}
+    warm_up = min(50, iterations // 4)
     return Settings(iterations=iterations, warm_up=warm_up, ema=0.99, checkpoint_every=200, **recipe, **others)
 
 
@@ -59,11 +60,11 @@ def plain_network(guidance: Sequence[int] = (1, 3, 5), fusion: str = "replace", 
     """0.7 million parameters, the same for a seed."""
     torch.manual_seed(seed)
     encoder = PlainEncoder()
-    widths = ((64, 32), (32, 32), (32, 16), (16, 16), (16, 16))
+    widths = ((64, 32), (32, 32), (32, 16), (16, 8), (8, 8))
     context = SemanticContextBranch(
         encoder.channels[-1], pooling=PyramidPooling(encoder.channels[-1], 48), widths=widths
     )
     detail = HighResolutionDetailBranch(
-        encoder.channels[:2], context.guidance_channels, guidance=guidance, widths=(16, 16, 16, 8)
+        encoder.channels[:2], context.guidance_channels, guidance=guidance, widths=(8, 8, 8, 8)
     )
     return PPMatting(encoder, context, detail, FUSIONS[fusion]())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from plain_network import TRAINING, VALIDATION, plain_network, plain_settings
+from plain_network import TRAINING, TRANSFORM, VALIDATION, plain_network, plain_settings
 
 from mattekit.training import PPMattingStep, train
 
@@ -26,7 +26,8 @@ def main() -> None:
     alphas = [VALIDATION(i, np.random.default_rng(0)).alpha for i in range(len(VALIDATION))]
     zero = float(np.mean([alpha.sum() for alpha in alphas]) / 1000)
     before = time.process_time()
-    scores = train(PPMattingStep(plain_network()), TRAINING, settings, run, validation=VALIDATION, resume=True)
+    options = {"transform": TRANSFORM, "validation": VALIDATION, "resume": True}
+    scores = train(PPMattingStep(plain_network()), TRAINING, settings, run, **options)
     record = {
         "zero": round(zero, 4),
         "SAD": round(scores["SAD"], 4),

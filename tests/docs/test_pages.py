@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 from pathlib import Path
 
@@ -101,3 +102,10 @@ def test_every_page_is_reached():
             entries = [line for line in body.splitlines() if line and not line.startswith(":")]
             named |= {(path.parent / entry).with_suffix(".md").resolve() for entry in entries}
     assert {path.resolve() for path in PAGES} - named == {(DOCS / "index.md").resolve()}
+
+
+def test_the_comparison_is_what_its_script_wrote():
+    record = json.loads((DOCS / "figures" / "compare_synthetic.json").read_text())
+    text = (DOCS / "guides" / "evaluate.md").read_text()
+    for region in ("unknown", "whole"):
+        assert "\n".join(record[region]) in text

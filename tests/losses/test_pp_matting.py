@@ -281,8 +281,7 @@ def test_half_precision(case):
     torch.testing.assert_close(losses.total, expected.total, rtol=1e-2, atol=0)
 
 
-@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # of torch's own inductor backend
-@pytest.mark.parametrize("backend", ["eager", "inductor"])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiles_without_breaks(case, backend):
     compiled = torch.compile(pp_matting_loss, fullgraph=True, backend=backend)
     torch.testing.assert_close(compiled(*case), pp_matting_loss(*case))

@@ -224,8 +224,10 @@ def _write(response: http.client.HTTPResponse, part: Path, start: int, total: in
 def _open(request: urllib.request.Request, limits: Limits) -> Any:
     """What urllib answers, within the time of one window, however the head or what leads elsewhere drips."""
     made: list[socket.socket] = []
+    late = threading.Event()
 
     def shut() -> None:
+        late.set()
         for connection in made:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
@@ -236,10 +238,10 @@ def _open(request: urllib.request.Request, limits: Limits) -> Any:
     def timed(connection: type[http.client.HTTPConnection]) -> Any:
         class Timed(connection):
             def connect(self) -> None:
-                if timer.finished.is_set():
-                    raise TimeoutError(f"no answer within {limits.window_s:g} s")
                 super().connect()
                 made.append(self.sock)
+                if late.is_set():
+                    raise TimeoutError
 
         return Timed
 
@@ -254,6 +256,10 @@ def _open(request: urllib.request.Request, limits: Limits) -> Any:
     timer.start()
     try:
         return urllib.request.build_opener(Http, Https).open(request, timeout=limits.silence_s)
+    except (OSError, http.client.HTTPException) as error:
+        if late.is_set():
+            raise TimeoutError(f"no answer within {limits.window_s:g} s") from error
+        raise
     finally:
         timer.cancel()
 

@@ -22,7 +22,7 @@ def stencil(x: Tensor, taps: Sequence[float], dim: int, border: Border = "replic
     """
     taps = tuple(taps)
     if torch.compiler.is_compiling():
-        return _correlate(x, taps, dim, border)
+        return _shifted_sum(x, taps, dim, border)
     return _Stencil.apply(x, taps, dim, border)  # pyright: ignore[reportReturnType]
 
 
@@ -47,6 +47,21 @@ def _correlate(x: Tensor, taps: tuple[float, ...], dim: int, border: Border) -> 
     return result
 
 
+def _shifted_sum(x: Tensor, taps: tuple[float, ...], dim: int, border: Border) -> Tensor:
+    """What `_correlate` gives, without its writes into views: Inductor takes minutes to compile those."""
+    size, radius = x.shape[dim], len(taps) // 2
+    before, after = (
+        [x.narrow(dim, _stand_in(i, size, border), 1) for i in beyond]
+        for beyond in (range(-radius, 0), range(size, size + radius))
+    )
+    continued = torch.cat([*before, x, *after], dim)
+    result = x * taps[radius] if taps[radius] else torch.zeros_like(x)
+    for start, tap in enumerate(taps):
+        if tap and start != radius:
+            result = result.add(continued.narrow(dim, start, size), alpha=tap)
+    return result
+
+
 def _spread(g: Tensor, taps: tuple[float, ...], dim: int, border: Border) -> Tensor:
     """The adjoint of `_correlate`."""
     size, radius = g.shape[dim], len(taps) // 2
@@ -65,13 +80,13 @@ def _spread(g: Tensor, taps: tuple[float, ...], dim: int, border: Border) -> Ten
 def _beyond(size: int, offset: int, border: Border) -> list[tuple[int, int]]:
     """The samples whose neighbour at this offset lies beyond the border, and the sample that stands in for it."""
     outside = range(min(-offset, size)) if offset < 0 else range(max(size - offset, 0), size)
+    return [(i, _stand_in(i + offset, size, border)) for i in outside]
+
+
+def _stand_in(i: int, size: int, border: Border) -> int:
+    """Which of ``size`` samples an index beyond them sees: the outermost, or back and forth without repeating it."""
     if border == "replicate":
-        return [(i, 0 if offset < 0 else size - 1) for i in outside]
-    return [(i, _reflected(i + offset, size)) for i in outside]
-
-
-def _reflected(i: int, size: int) -> int:
-    """Which of ``size`` samples an index beyond them sees: back and forth, without repeating the outermost."""
+        return min(max(i, 0), size - 1)
     period = max(2 * (size - 1), 1)
     return min(i % period, -i % period)
 

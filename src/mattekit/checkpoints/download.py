@@ -253,15 +253,20 @@ def _open(request: urllib.request.Request, limits: Limits) -> Any:
         def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
             return self.do_open(timed(http.client.HTTPSConnection), req)
 
+    too_late = TimeoutError(f"no answer within {limits.window_s:g} s")
     timer.start()
     try:
-        return urllib.request.build_opener(Http, Https).open(request, timeout=limits.silence_s)
+        response = urllib.request.build_opener(Http, Https).open(request, timeout=limits.silence_s)
     except (OSError, http.client.HTTPException) as error:
         if late.is_set():
-            raise TimeoutError(f"no answer within {limits.window_s:g} s") from error
+            raise too_late from error
         raise
     finally:
         timer.cancel()
+    if late.is_set():  # a head that was cut may read as a whole one
+        response.close()
+        raise too_late
+    return response
 
 
 @contextmanager

@@ -137,7 +137,9 @@ def test_only_what_is_known_and_unwatched_is_folded():
     watched[1].register_forward_hook(lambda *_: None)
     batch_statistics = nn.Sequential(nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3, track_running_stats=False))
     padded = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1, padding=1))
-    for module in (Own(*pair()), watched, batch_statistics, padded):
+    replaced = nn.Sequential(*pair())
+    replaced[1].forward = lambda x: x + 1
+    for module in (Own(*pair()), watched, batch_statistics, padded, replaced):
         module.eval()
         before = [type(child) for child in module]
         assert fold_batch_norms(module) == 0

@@ -47,7 +47,9 @@ def _is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
 
 
 def _is_fixed_batch_norm(module: object) -> TypeGuard[nn.BatchNorm2d]:
-    return type(module) is nn.BatchNorm2d and module.running_mean is not None and not has_hooks(module)
+    if type(module) is not nn.BatchNorm2d or has_hooks(module) or "forward" in vars(module):
+        return False
+    return module.running_mean is not None
 
 
 def _sees_one_pixel(conv: nn.Conv2d) -> bool:

@@ -52,9 +52,7 @@ def draw(run: Path, iterations: int, record: dict[str, float]) -> None:
     plt.legend()
     plt.tight_layout()
     plt.savefig(OUT / "curve.svg")
-    for name in ("", "-figure5"):
-        sheet = Image.open(run / "sheets" / f"{iterations:07}{name}.png")
-        sheet.save(OUT / f"sheet{name}.webp", quality=85, method=6)
+    Image.open(run / "sheets" / f"{iterations:07}.png").save(OUT / "sheet.webp", quality=85, method=6)
     (OUT / "scores.json").write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -23,7 +23,7 @@ def lemur():
     "crop", [np.s_[:, :], np.s_[30:431, 100:651], np.s_[:, 300:]], ids=["whole", "odd sides", "upright"]
 )
 def test_agrees_with_pymatting(lemur, crop):
-    """The mean difference at most 0.01, with the same levels and sweeps; it was 0.0020 and 0.0073 on the whole."""
+    """The mean difference at most 0.01, with the same levels and sweeps; it was 0.0020 and 0.0076 on the whole."""
     image, alpha = lemur[0][crop], lemur[1][crop]
     unknown = (alpha > 0) & (alpha < 1)
     expected = oracles.pymatting_ml()(image, alpha, return_background=True)
@@ -36,7 +36,7 @@ def test_agrees_with_pymatting(lemur, crop):
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 5)])
 def test_many_sweeps_reach_the_minimum(monkeypatch, size):
-    monkeypatch.setattr(multilevel, "_SMALL_SWEEPS", 400)
+    monkeypatch.setattr(multilevel, "_SWEEPS", ((np.inf, 400),))
     draws = np.random.default_rng(0)
     alpha = draws.uniform(0.2, 0.8, size)
     image = draws.uniform(0.3, 0.7, (*size, 3))

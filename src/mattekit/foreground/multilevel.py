@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _SMOOTHNESS = 1e-5  # ε
-_SMALL_SIDE, _SMALL_SWEEPS, _SWEEPS = 32, 12, 2  # PyMatting's, but for its 10 small sweeps, which carry colours farther
+_SWEEPS = ((32, 12), (256, 3), (math.inf, 2))  # up to this side; PyMatting has 10, 2 and 2, which carry colours farther
 _STRIP_PIXELS = 2**16
 
 
@@ -92,7 +92,7 @@ def _solve(
     A sweep carries colours on by two rows. With two more rows a sweep around it, a strip is what the whole would be.
     """
     height, width = size
-    sweeps = _SMALL_SWEEPS if max(size) <= _SMALL_SIDE else _SWEEPS
+    sweeps = next(number for side, number in _SWEEPS if max(size) <= side)
     sweeps *= max(size) > 1  # a single pixel has no neighbours, and keeps what it starts with
     rows = _strip_rows(image, height, width)
     for top in range(0, height, rows):

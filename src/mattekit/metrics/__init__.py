@@ -22,7 +22,7 @@ Args:
         128 alone as unknown, whatever else there is, as the reference does.
 
 Returns:
-    One value an image: a float64 tensor (N,) on the device of `pred`, or a float for NumPy.
+    One value an image, in a float64 tensor (N,) on the device of `pred`, or a float for NumPy.
 
 Raises:
     TypeError: If an argument is neither tensor nor array, is not what `pred` is, or has an unfit dtype.

@@ -121,6 +121,10 @@ def by_forward(model):
     model.fusion.forward = lambda logits, detail: detail
 
 
+def by_hook(model):
+    model.detail.head.register_forward_hook(lambda _module, _inputs, out: 2 * out)
+
+
 def by_width(model):
     model.context.head[2] = nn.Conv2d(4, 3, 1)
 
@@ -138,6 +142,7 @@ def by_buffer(model):
         (by_inner_setting, "encoder was made by hand, a HRNet .stage2.0.upsampling is 'nearest', not 'bilinear'"),
         (by_inner_layer, "context was made by hand, a SemanticContextBranch .head.0.relu is a SiLU"),
         (by_forward, "fusion was made by hand, a ReplaceFusion .forward is replaced"),
+        (by_hook, "detail was made by hand, a HighResolutionDetailBranch .head has a hook"),
         (by_width, "context was made by hand, a SemanticContextBranch .head.2.kernel_size is "),
         (by_buffer, "the network was made by hand, a PPMatting .mean was changed in place: assign preprocessing"),
     ],
@@ -153,6 +158,16 @@ def test_what_was_made_by_hand_is_named_and_refused(tmp_path, change, where):
     nn.init.zeros_(same.detail.head.weight)
     assert checkpoints.load(same, path).complete
     torch.testing.assert_close(same.state_dict(), model.state_dict())
+
+
+def test_tensors_that_share_memory_are_saved_each(tmp_path):
+    """As tied weights do, and as part of another tensor does."""
+    model = small().eval()
+    model.context.sides[2].conv.weight = model.context.sides[3].conv.weight
+    model.detail.head.weight = nn.Parameter(torch.ones(4, *model.detail.head.weight.shape)[2])
+    checkpoints.save(model, tmp_path / "model.safetensors")
+    again = pp_matting(weights=tmp_path / "model.safetensors")
+    torch.testing.assert_close(again.state_dict(), model.state_dict(), rtol=0, atol=0)
 
 
 def test_a_part_made_by_hand_can_be_given():

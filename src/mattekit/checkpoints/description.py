@@ -261,6 +261,8 @@ def _difference(module: nn.Module, again: nn.Module) -> str | None:
             return f"{name} is a {type(here).__name__}"
         if "forward" in vars(here):
             return f"{dot}forward is replaced"
+        if here._forward_hooks or here._forward_pre_hooks:
+            return f"{name or 'it'} has a hook"
         for key, value in vars(there).items():
             if _is_setting(key, value) and vars(here).get(key, _ABSENT) != value:
                 return f"{dot}{key} is {vars(here).get(key)!r}, not {value!r}"

@@ -203,7 +203,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
             f"model must be a network, got a {type(network).__name__}: save the network that it was made of"
         )
     state = network.state_dict()
-    tensors = {name: state[entry].detach().cpu().contiguous() for name, entry in _names(network).items()}
+    whole = torch.contiguous_format
+    tensors = {name: state[entry].detach().cpu().clone(memory_format=whole) for name, entry in _names(network).items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
     data = to_safetensors(tensors, metadata)
     write_atomically(path, lambda file: file.write(data))

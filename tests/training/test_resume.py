@@ -48,8 +48,8 @@ def state(folder):
 
 
 def test_killed_at_any_moment(tmp_path):
-    """Real kills, eight of them, of a run with dropout, a moving average, accumulation and validation."""
-    command = [sys.executable, "-m", "training.kill_and_resume", tmp_path, "8", "1"]
+    """Real kills, five of them, of a run with dropout, a moving average, accumulation and validation."""
+    command = [sys.executable, "-m", "training.kill_and_resume", tmp_path, "5", "1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
     assert done.returncode == 0, done.stderr
     assert len(set(done.stdout.split())) >= 3, "the kills must meet the run at several of its 30 iterations"

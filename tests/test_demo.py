@@ -37,6 +37,12 @@ def test_the_demo_writes_what_it_says(shown):
         assert (cutout.mode, cutout.size) == ("RGBA", (680, 440))
 
 
+def test_a_full_disk_leaves_no_matte_without_its_cutout(small_disk):
+    with pytest.raises(OSError, match="No space left"):
+        showing.run(small_disk)
+    assert not list(small_disk.iterdir())
+
+
 def test_the_demo_finds_the_lemur(shown):
     """Weights that are trained anew must still do so; a matte of one value errs by 0.45 at least."""
     _, truth = lemur()

@@ -1,7 +1,7 @@
 """Train the small network, in two phases, by `mattekit.training`.
 
-    python train.py semantic DATA MATTES RUN --encoder efficientnet-lite0.pth --side 192 --steps 1320
-    python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 224 --steps 450
+    python train.py semantic DATA MATTES RUN --encoder efficientnet-lite0.pth --side 192 --steps 2200
+    python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 224 --steps 920
 
 The semantic phase trains the encoder, the pyramid and the coarse half of the context branch by heads at a quarter of
 the image, for a third of what the whole network costs an image. The whole phase trains all of it. Either may be killed

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from mattekit._demo.examples import EXAMPLES
@@ -11,6 +10,7 @@ from mattekit.compositing import cutout
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
 from mattekit.photos import write_image
+from mattekit.photos.writing import write_cutout
 
 _CELL = (320, 230)
 
@@ -37,8 +37,7 @@ def run(folder: Path) -> None:
         photo = example.read()
         maps = predict(network, photo, return_maps=True)
         cut = cutout(photo, maps.alpha)
-        write_image(folder / f"{example.name}_alpha.png", np.rint(maps.alpha * 255).astype(np.uint8))
-        write_image(folder / f"{example.name}_cutout.png", cut)
+        write_cutout(folder, example.name, maps.alpha, cut)
         rows.append(panels(photo, maps, cut))
     write_image(folder / "contact_sheet.png", sheet(rows, _CELL))
     credits = "; ".join(f"{name} ({credit})" for name, credit in EXAMPLES)

@@ -83,8 +83,9 @@ def run(folder: Path, *, steps: int = _STEPS) -> None:
     model = small_network()
     fit(model, photo, truth, steps=steps)
     maps = predict(model, photo, return_maps=True)
-    write_cutout(folder, "lemur", photo, maps.alpha)
-    write_image(folder / "contact_sheet.png", sheet([panels(photo, maps, cutout(photo, maps.alpha))], _CELL))
+    cut = cutout(photo, maps.alpha)
+    write_cutout(folder, "lemur", maps.alpha, cut)
+    write_image(folder / "contact_sheet.png", sheet([panels(photo, maps, cut)], _CELL))
     error, thousands = float(sad(maps.alpha, truth)), photo[..., 0].size // 1000
     print(_CLOSING.format(folder=folder, error=error, thousands=thousands))
 

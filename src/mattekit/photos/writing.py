@@ -35,20 +35,14 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     write_atomically(path, lambda file: file.write(data))
 
 
-def write_cutout(folder: str | os.PathLike[str], name: str, photo: np.ndarray, alpha: np.ndarray) -> None:
-    """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, the photo with it.
+def write_cutout(folder: str | os.PathLike[str], name: str, alpha: np.ndarray, cut: np.ndarray) -> None:
+    """Write ``name_alpha.png``, a matte in [0, 1] rounded to 8 bits, and ``name_cutout.png``, an RGBA cut-out.
 
     Both or neither.
     """
-    matte = np.rint(alpha * 255).astype(np.uint8)
-    paths = cutout_paths(folder, name)
-    pictures = zip(paths, (matte, np.dstack([photo, matte])), strict=True)
-    write_bytes_together({path: encode(path, pixels) for path, pixels in pictures})
-
-
-def cutout_paths(folder: str | os.PathLike[str], name: str) -> tuple[Path, Path]:
-    """The two files that `write_cutout` writes."""
-    return Path(folder) / f"{name}_alpha.png", Path(folder) / f"{name}_cutout.png"
+    pictures = {"alpha": np.rint(alpha * 255).astype(np.uint8), "cutout": cut}
+    paths = {kind: Path(folder) / f"{name}_{kind}.png" for kind in pictures}
+    write_bytes_together({path: encode(path, pictures[kind]) for kind, path in paths.items()})
 
 
 def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: bytes | None = None) -> bytes:

@@ -2,6 +2,8 @@ import os
 import subprocess
 from collections import Counter
 
+os.environ["NUMBA_NUM_THREADS"] = "1"  # read as numba is imported; more would become torch's, by which it rounds
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings

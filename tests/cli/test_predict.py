@@ -271,7 +271,7 @@ def test_a_pipe_is_for_one_photo(tmp_path, photo, grey, monkeypatch, capsys):
 
 def test_no_more_photos_are_held_than_are_in_work(tmp_path, photo, grey, monkeypatch):
     """However many there are; what the process takes of the system settles, at the mercy of malloc, somewhere above."""
-    for n in range(40):
+    for n in range(16):
         write_image(tmp_path / "photos" / f"{n}.png", read_image(photo))
     gc.collect()
     others = {id(x) for x in gc.get_objects() if type(x) is Photo}  # what earlier tests have not let go
@@ -284,5 +284,5 @@ def test_no_more_photos_are_held_than_are_in_work(tmp_path, photo, grey, monkeyp
 
     monkeypatch.setattr(inference, "predict", watched)
     assert predict(tmp_path / "photos", "--out", tmp_path / "out", "--only", "alpha") == 0
-    assert len(held) == 40
+    assert len(held) == 16
     assert max(held) <= AHEAD + 1 + BEHIND + 1  # as in test_overlap

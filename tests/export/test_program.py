@@ -1,44 +1,18 @@
 """One export, which torch takes long for, looked at from all sides."""
 
 import json
-from itertools import pairwise
 
 import pytest
 import torch
-from torch import nn
 
 from mattekit import export
-from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
-from mattekit.models import PPMatting
-from oracles.networks import lively, small
-
-
-class Tiny(nn.Module):
-    """An encoder of five convolutions: torch.export takes a minute for all of HRNet's."""
-
-    channels, strides = (4, 5, 6), (2, 4, 32)
-
-    def __init__(self):
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise((3, 4, 5, 6, 6, 6)))
-
-    def forward(self, image):
-        features = [image]
-        for layer in self.layers:
-            features.append(layer(features[-1]).relu())
-        return [features[1], features[2], features[5]]
-
-
-def tiny():
-    context = SemanticContextBranch(6, pooling=PyramidPooling(6, 6), widths=((6, 6), (6, 5), (5, 4), (4, 4), (4, 4)))
-    detail = HighResolutionDetailBranch((4, 5), context.guidance_channels, guidance=(1, 4), widths=(8, 6, 5, 4))
-    return PPMatting(Tiny(), context, detail, ReplaceFusion())
+from oracles.networks import lively, of_convolutions, small
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     torch.manual_seed(0)
-    model = lively(tiny())
+    model = lively(of_convolutions())
     return model, export.program(model, tmp_path_factory.mktemp("export") / "a.pt2")
 
 

@@ -19,7 +19,7 @@ from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.models import PPMatting, pp_matting
 from mattekit.windows import levels, spans, tiling
 from oracles import seeded
-from oracles.networks import small, trained_looking
+from oracles.networks import of_convolutions, small, trained_looking
 
 pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no instructions for bfloat16:UserWarning")
 
@@ -428,7 +428,7 @@ def test_compiles_what_it_is_given():
 @torch.no_grad()
 def test_exports_in_one_graph():
     """What compile=True compiles, short of the compiling."""
-    model = folded_state(small())
+    model = folded_state(of_convolutions())
     image = torch.rand(2, 3, 128, 64)
     network = prepare(model).network
     exported = torch.export.export(network, (image,), strict=False).module()

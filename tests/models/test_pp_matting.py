@@ -146,17 +146,6 @@ def test_double_precision():
     assert {part.dtype for part in model(torch.rand(1, 3, 32, 32, dtype=torch.double))} == {torch.double}
 
 
-def test_export_is_right_at_sizes_not_traced():
-    """In one graph, too: what torch.export traces, torch.compile compiles without a break."""
-    auto = torch.export.Dim.AUTO
-    model = trained_looking(small())
-    shapes = ({0: torch.export.Dim("batch"), 2: auto, 3: auto},)
-    exported = torch.export.export(model, (torch.rand(2, 3, 64, 96),), dynamic_shapes=shapes).module()
-    for size in [(1, 3, 64, 96), (3, 3, 128, 160), (2, 3, 33, 47), (1, 3, 100, 131)]:
-        image = torch.rand(size)
-        torch.testing.assert_close(tuple(exported(image)), tuple(model(image)))
-
-
 @pytest.mark.parametrize(
     ("image", "error", "message"),
     [

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mattekit.losses import pp_matting_loss
-from oracles.networks import small
+from oracles.networks import of_convolutions, small
 
 
 def batch(device="cpu"):
@@ -84,7 +84,7 @@ def test_mixed_precision_moves_gradients_no_more_than_rounding_the_weights_does(
 
 def test_the_mixed_step_compiles_in_one_graph():
     """Forward, losses and backward, traced as torch.compile traces them, give the gradients of the eager step."""
-    model, given = small(), batch()
+    model, given = of_convolutions(), batch()
     compiled = torch.compile(mixed, fullgraph=True, backend="aot_eager")
     losses, actual = gradients(model, given, compiled)
     expected_losses, expected = gradients(model, given, mixed)

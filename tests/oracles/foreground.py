@@ -1,7 +1,6 @@
 """What foreground colours are compared with: another library, a system of equations, and plain loops."""
 
 import importlib.util
-import os
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -13,8 +12,6 @@ import numpy as np
 @cache
 def pymatting_ml():
     """PyMatting's ``estimate_foreground_ml``; its file alone, since all of PyMatting compiles for a minute."""
-    os.environ["NUMBA_NUM_THREADS"] = "1"  # more would become torch's number, by which it rounds
-
     import numba
 
     package = importlib.util.find_spec("pymatting")

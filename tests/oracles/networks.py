@@ -1,5 +1,7 @@
 """Networks for tests: small ones, and weights that behave as trained ones do."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -16,6 +18,32 @@ def small(*, guidance=(1, 3, 5), padding="same", **options):
     context = SemanticContextBranch(10, pooling=PyramidPooling(10, 9), widths=widths)
     detail = HighResolutionDetailBranch((64, 4), context.guidance_channels, guidance=guidance, widths=(8, 6, 5, 4))
     return PPMatting(encoder, context, detail, ReplaceFusion(), **options)
+
+
+class Convolutions(nn.Module):
+    """An encoder of five convolutions, for what traces a network: torch.export takes a minute for all of HRNet's."""
+
+    channels, strides = (4, 5, 6), (2, 4, 32)
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(a, b, 3, 2, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU())
+            for a, b in pairwise((3, 4, 5, 6, 6, 6))
+        )
+
+    def forward(self, image):
+        features = [image]
+        for layer in self.layers:
+            features.append(layer(features[-1]))
+        return [features[1], features[2], features[5]]
+
+
+def of_convolutions():
+    """Every part of PP-Matting on an encoder of five convolutions."""
+    context = SemanticContextBranch(6, pooling=PyramidPooling(6, 6), widths=((6, 6), (6, 5), (5, 4), (4, 4), (4, 4)))
+    detail = HighResolutionDetailBranch((4, 5), context.guidance_channels, guidance=(1, 4), widths=(8, 6, 5, 4))
+    return PPMatting(Convolutions(), context, detail, ReplaceFusion())
 
 
 def trained_looking(model):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # an optimiser imports it, which takes each process three seconds
 
 from mattekit.training import train
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, settings

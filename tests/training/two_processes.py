@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch._dynamo  # an optimiser imports it, which takes each process three seconds
 
 from mattekit.training import PPMattingStep, step, train
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, network, settings

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import http.client
 import http.server
 import json
 import multiprocessing
@@ -98,6 +99,13 @@ def test_downloads_once(server, target, capsys):
     assert names(target) == DONE
     remembered = json.loads((target.parent / "weights.bin.json").read_text())
     assert remembered == {"length": len(CONTENT), "sha256": hashlib.sha256(CONTENT).hexdigest()}
+
+
+def test_downloads_over_https(server, target, monkeypatch):
+    """Without its encryption, which the connection does: the rest is what is tried here."""
+    monkeypatch.setattr(http.client, "HTTPSConnection", http.client.HTTPConnection)
+    download(server.address.replace("http:", "https:"), target)
+    assert target.read_bytes() == CONTENT
 
 
 def cut_first(server, target, **options):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mattekit.checkpoints.pickles import check_pickle
 from mattekit.checkpoints.reading import read_checkpoint
 
 WEIGHTS = {"layer.weight": torch.arange(6.0).view(2, 3), "layer.bias": torch.zeros(2)}
@@ -149,6 +150,13 @@ def legacy(path, data):
     torch.save({}, path, _use_new_zipfile_serialization=False)
     head = path.read_bytes().partition(b"}q\x00.")[0][:-2]  # up to the content's protocol
     path.write_bytes(head + data)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_tuple_has_its_largest_size(protocol):
+    check_pickle(io.BytesIO(pickle.dumps(("x",) * 99_999, protocol)))
+    with pytest.raises(pickle.UnpicklingError, match="it holds tuples of tuples without end"):
+        check_pickle(io.BytesIO(pickle.dumps(("x",) * 100_000, protocol)))
 
 
 BOMBS = {

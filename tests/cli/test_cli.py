@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -182,6 +183,16 @@ def test_help_names_the_protocols(capsys):
         cli.main(["evaluate", "--help"])
     words = capsys.readouterr().out.replace(",", " ").split()
     assert set(PROTOCOLS) <= set(words)
+
+
+def test_help_says_what_each_setting_is(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["train", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "--batch-size N Samples of a batch, over all processes together (default: " in words
+    assert "Share of the highest rate at which the schedule ends (default: " in words
+    assert not re.search(r"(--[\w-]+|[A-Z]) \(default: ", words)  # none without a word
 
 
 def test_version(capsys):

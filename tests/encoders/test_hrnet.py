@@ -37,6 +37,13 @@ def test_official_names_and_shapes(name, padding):
 
 
 @pytest.mark.parametrize("name", FAMILY)
+def test_the_family_passes_on_what_it_is_given(name, monkeypatch):
+    monkeypatch.setattr("mattekit.encoders.hrnet.HRNet", lambda *_, **options: options)
+    given = {"padding": "symmetric", "upsampling": "nearest", "outputs": (0,)}
+    assert given.items() <= getattr(encoders, name)(**given).items()
+
+
+@pytest.mark.parametrize("name", FAMILY)
 @pytest.mark.parametrize("upsampling", ["nearest"])
 def test_agrees_with_timm(name, upsampling):
     timm = pytest.importorskip(

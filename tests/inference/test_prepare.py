@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mattekit.blocks import ConvFusion
-from mattekit.encoders import hrnet_w18_small_v1
+from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import PreparedMatting, predict, prepare
 from mattekit.inference.folding import fold_batch_norms
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
@@ -232,6 +232,15 @@ def test_a_model_with_a_forward_of_its_own_keeps_it():
     model = Inverted(parts.encoder, parts.context, parts.detail, parts.fusion).eval()
     image = torch.rand(1, 3, 64, 64)
     assert_equal(prepare(model)(image), model(image), atol=2e-5)
+
+
+@torch.inference_mode()
+def test_features_that_nothing_reads_are_not_computed():
+    parts = small()
+    encoder = HRNet((4, 6, 8, 10), modules=(1, 1, 1, 1), blocks=(1, 1, 1, 1), stage1_width=4)
+    prepared = prepare(PPMatting(encoder, parts.context, parts.detail, parts.fusion).eval())
+    assert "features of the encoder that nothing reads are not computed" in prepared.report
+    assert (prepared.network.encoder.outputs, encoder.outputs) == ((0, 1, 4), (0, 1, 2, 3, 4))
 
 
 @torch.inference_mode()

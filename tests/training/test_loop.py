@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from mattekit.data import Batch, Compose, Loader, Sample, collate
+from mattekit.inference import predict
 from mattekit.metrics import sad
 from mattekit.models import pp_matting
 from mattekit.training import PPMattingStep, Step, StepResult, hold_out, train, validate
+from mattekit.training.validation import photo as as_predict_takes_it
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
 
 
@@ -101,6 +103,14 @@ def test_validation_is_the_mean_of_the_reference_metric():
     samples = [SOURCE(index, None) for index in range(len(SOURCE))]
     expected = np.mean([sad(np.full_like(sample.alpha, 0.5), sample.alpha) for sample in samples])
     assert validate(Half(), SOURCE)["SAD"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_photos_of_16_bits_are_validated_as_those_of_8():
+    photo = np.random.default_rng(0).integers(0, 256, (32, 64, 3), np.uint8)
+    in_16_bits = (photo / 255).astype(np.float32)  # as `read_photo` gives them
+    model = Grey()
+    mattes = [predict(model, as_predict_takes_it(image)) for image in (photo, in_16_bits)]
+    np.testing.assert_allclose(*mattes, rtol=0, atol=1e-6)  # float32
 
 
 def test_a_frozen_encoder_stays_as_it_was(tmp_path):

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageCms
 
 from mattekit import checkpoints, cli, inference
+from mattekit.cli.looks import read_background
 from mattekit.cli.overlap import AHEAD, BEHIND
 from mattekit.models import pp_matting
 from mattekit.photos import Photo, read_image, read_matte, read_photo, write_image
@@ -130,6 +131,11 @@ def test_backgrounds(tmp_path, photo, grey):
     assert mixed.shape == (32, 48, 3)
     for column, value in (0, 200), (47, 0):
         assert np.abs(mixed[:, column] - (COLOUR + float(value)) / 2).max() <= 0.5
+
+
+def test_a_background_has_three_channels():
+    for text in ("#102030", "#10203040", "rgb(16, 32, 48)"):
+        assert read_background(text).tolist() == [16, 32, 48]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import PreparedMatting, predict, prepare
 from mattekit.inference.folding import fold_batch_norms
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
+from mattekit.inference.windows import windows_of
 from mattekit.models import PPMatting, pp_matting
 from mattekit.windows import levels, spans, tiling
 from oracles import seeded
@@ -241,6 +242,27 @@ def test_features_that_nothing_reads_are_not_computed():
     prepared = prepare(PPMatting(encoder, parts.context, parts.detail, parts.fusion).eval())
     assert "features of the encoder that nothing reads are not computed" in prepared.report
     assert (prepared.network.encoder.outputs, encoder.outputs) == ((0, 1, 4), (0, 1, 2, 3, 4))
+
+
+@torch.inference_mode()
+def test_large_images_are_computed_in_windows(monkeypatch):
+    model = prepare(folded_state(small()))
+    image, photo = torch.rand(1, 3, 130, 70), np.random.default_rng(0).integers(0, 256, (64, 160, 3), np.uint8)
+    expected, matte = model(image), predict(model, photo)
+    sizes = []
+
+    def noted(size, pixels):
+        for window in windows_of(size, pixels):
+            sizes.append(window[2:])
+            yield window
+
+    for module in "windows", "running":
+        monkeypatch.setattr(sys.modules[f"mattekit.inference.{module}"], "windows_of", noted)
+    for module in "prepare", "running":
+        monkeypatch.setattr(sys.modules[f"mattekit.inference.{module}"], "WINDOW_PIXELS", 64 * 64)
+    assert_equal(model(image), expected, atol=1e-5)
+    np.testing.assert_allclose(predict(model, photo), matte, rtol=0, atol=1e-5)
+    assert sizes == [(65, 35)] * 4 + [(64, 54), (64, 54), (64, 52)]
 
 
 @torch.inference_mode()

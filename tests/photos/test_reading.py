@@ -1,4 +1,6 @@
+import io
 import os
+import struct
 import subprocess
 import sys
 import zlib
@@ -175,6 +177,18 @@ def test_floats_in_the_unit_range_become_16_bits(tmp_path, shape, dtype):
     assert measure(tmp_path / "a.tif") == (6, 9)
 
 
+def test_colours_that_hold_their_alpha_are_divided_by_it(tmp_path):
+    stored = np.full((4, 5, 4), 128 * 257, np.uint16)
+    stored[..., :3] = np.array([100, 50, 25]) * 257  # blue, green, red as OpenCV has them
+    cv2.imwrite(str(tmp_path / "a.tif"), stored, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+    data = (tmp_path / "a.tif").read_bytes()
+    planar, associated = (struct.pack("<HHIHH", tag, 3, 1, 1, 0) for tag in (284, 338))  # its default gives room
+    assert data.count(planar) == 1
+    (tmp_path / "a.tif").write_bytes(data.replace(planar, associated))
+    pixels = read_photo(tmp_path / "a.tif").pixels
+    assert np.abs(pixels - np.array([25, 50, 100]) / (128 / 255)).max() <= 1
+
+
 # ---- what has no agreed scale is refused
 
 
@@ -238,6 +252,14 @@ def test_a_matte_is_not_the_cyan(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif")
     with pytest.raises(OSError, match="a matte must be grey or RGB, got CMYK"):
         read_matte(tmp_path / "a.tif")
+
+
+def test_a_stream_is_named_if_it_has_a_name(tmp_path):
+    Image.fromarray(np.full((4, 5), 200, np.int32)).save(tmp_path / "a.tif")
+    with open(tmp_path / "a.tif", "rb") as file, pytest.raises(OSError, match=r"cannot read '.*a\.tif': its samples"):
+        read_photo(file)
+    with pytest.raises(OSError, match="cannot read 'a stream': its samples are int32"):
+        read_photo(io.BytesIO((tmp_path / "a.tif").read_bytes()))
 
 
 def test_a_coloured_palette_is_no_matte(tmp_path):

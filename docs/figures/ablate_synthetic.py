@@ -18,7 +18,7 @@ def step(settings: Settings) -> PPMattingStep:
 
 
 def main() -> None:
-    iterations = int(sys.argv[2]) if len(sys.argv) > 2 else 400
+    iterations = int(sys.argv[2]) if len(sys.argv) > 2 else 300
     settings = plain_settings(iterations, validate_every=0, sheet_every=0)
     print(ablate(TRAINING, VALIDATION, settings, Path(sys.argv[1]), make_step=step, transform=TRANSFORM))
 

@@ -171,7 +171,10 @@ class Run:
 def make_optimiser(step: Step, settings: Settings) -> torch.optim.Optimizer:
     """The optimiser that settings describe, for the parameter groups of a step."""
     groups = step.parameter_groups()
-    rate, decay = settings.learning_rate, settings.weight_decay
+    rate = settings.learning_rate
+    options: dict[str, Any] = {"weight_decay": settings.weight_decay}
+    if all(parameter.device.type in ("cpu", "cuda") for parameter in step.parameters()):
+        options["fused"] = True  # one pass over the memory
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(groups, rate, momentum=settings.momentum, weight_decay=decay)
-    return torch.optim.AdamW(groups, rate, betas=(settings.momentum, 0.999), weight_decay=decay)
+        return torch.optim.SGD(groups, rate, momentum=settings.momentum, **options)
+    return torch.optim.AdamW(groups, rate, betas=(settings.momentum, 0.999), **options)

@@ -21,8 +21,8 @@ OUT = Path(__file__).parent.parent / "_static" / "training"
 
 
 def main() -> None:
-    run, iterations = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 9000
-    settings = plain_settings(iterations, validate_every=500, sheet_every=1000)
+    run, iterations = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3500
+    settings = plain_settings(iterations, validate_every=250, sheet_every=500)
     alphas = [VALIDATION(i, np.random.default_rng(0)).alpha for i in range(len(VALIDATION))]
     zero = float(np.mean([alpha.sum() for alpha in alphas]) / 1000)
     before = time.process_time()

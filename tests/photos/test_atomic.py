@@ -182,6 +182,7 @@ def test_a_full_disk_leaves_what_was_there(small_disk):
         with pytest.raises(OSError, match=r"No space left") as caught:
             write_together({small_disk / name: to(bytes(size)) for name, size in contents.items()})
         assert caught.value.errno == errno.ENOSPC
+        assert caught.value.filename == str(small_disk / "a"), "it must name the file that had no room"
         assert names(small_disk) == ["a"]
         assert (small_disk / "a").read_bytes() == bytes(20_000)
 

@@ -7,8 +7,8 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,7 +32,8 @@ def write_atomically(path: str | os.PathLike[str], write: Write) -> None:
         write: Called once, with an open binary file.
 
     Raises:
-        OSError: If the file cannot be written. What ``write`` raises passes through; both leave what was there before.
+        OSError: If the file cannot be written; it names the file. What ``write`` raises passes through. Both leave what
+            was there before.
 
     Example:
         >>> import tempfile
@@ -51,14 +52,15 @@ def write_together(writes: Mapping[str | os.PathLike[str], Write]) -> None:
     try:
         for path, write in writes.items():
             if (stream := _open_in_place(path)) is not None:
-                with stream:
+                with _named(path), stream:
                     write(stream)
                 continue
             target = Path(os.path.realpath(path))
             file, part = _create_part(target.parent)
             staged.append((file, part, target))
-            write(file)
-            file.flush()
+            with _named(path):
+                write(file)
+                file.flush()
             if sys.platform == "win32":  # an open file cannot be moved there
                 file.close()
         for _, part, target in staged:
@@ -141,6 +143,17 @@ def identity(path: Path) -> object:
     except OSError:
         return path.resolve()
     return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Have what the system says of a file that is open, such as that its disk is full, name the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def _open_in_place(path: str | os.PathLike[str]) -> BinaryIO | None:

@@ -98,7 +98,8 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     try:
         write_atomically(path, write)
     except (OSError, RuntimeError) as error:  # torch's own writer wraps what the system says
-        reason = error if isinstance(error, OSError) else error.__context__ or error
+        cause = error if isinstance(error, OSError) else error.__context__ or error
+        reason = getattr(cause, "strerror", None) or cause
         left = f"the last checkpoint, {path}, is whole: make room and resume" if path.exists() else "there is none yet"
         raise TrainingError(f"a checkpoint could not be written to {path}: {reason}; {left}") from error
 

@@ -165,7 +165,7 @@ class Run:
         try:
             checkpoints.save(self.kept.model, path)
         except OSError as error:
-            raise TrainingError(f"the weights could not be written to {path}: {error}") from error
+            raise TrainingError(f"the weights could not be written to {path}: {error.strerror or error}") from error
 
 
 def make_optimiser(step: Step, settings: Settings) -> torch.optim.Optimizer:

@@ -5,7 +5,6 @@ from PIL import Image
 
 from mattekit._demo import showing, training
 from mattekit._demo.examples import EXAMPLES, lemur
-from mattekit._demo.sheet import sheet
 from mattekit.photos import read_matte
 
 
@@ -91,12 +90,3 @@ def test_fitting_ends_in_evaluation_with_other_weights():
     training.fit(model, photo, alpha, steps=1)
     assert not model.training
     assert not torch.equal(model.detail.head.weight, before)
-
-
-@pytest.mark.parametrize("rows", [1, 3])
-def test_the_sheet_shows_every_panel_whole(rows):
-    colours = [(200, 10, 10), (10, 200, 10)]
-    row = {str(colour): np.full((20, 30, 3), colour, np.uint8) for colour in colours}
-    drawn = sheet([row] * rows, (60, 60))
-    for colour in colours:  # 30×20 in a cell of 60×60 becomes 60×40
-        assert (drawn == colour).all(axis=2).sum() == rows * 60 * 40

@@ -5,14 +5,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mattekit._demo.examples import EXAMPLES
-from mattekit._demo.sheet import panels, sheet
+from mattekit._demo.sheet import CELL, TITLES, panels
 from mattekit.compositing import cutout
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
 from mattekit.photos import write_image
+from mattekit.photos.sheet import contact_sheet
 from mattekit.photos.writing import write_cutout
-
-_CELL = (320, 230)
 
 _OPENING = """\
 Matting {number} photos with the small weights that come with mattekit; nothing is downloaded. The network has seen none
@@ -39,6 +38,6 @@ def run(folder: Path) -> None:
         cut = cutout(photo, maps.alpha)
         write_cutout(folder, example.name, maps.alpha, cut)
         rows.append(panels(photo, maps, cut))
-    write_image(folder / "contact_sheet.png", sheet(rows, _CELL))
+    write_image(folder / "contact_sheet.png", contact_sheet(rows, CELL, titles=TITLES))
     credits = "; ".join(f"{name} ({credit})" for name, credit in EXAMPLES)
     print(_CLOSING.format(folder=folder, credits=credits))

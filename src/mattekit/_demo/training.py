@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from mattekit import trimap
 from mattekit._demo.examples import lemur
-from mattekit._demo.sheet import panels, sheet
+from mattekit._demo.sheet import CELL, TITLES, panels
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
 from mattekit.compositing import cutout
 from mattekit.encoders import HRNet
@@ -20,11 +20,11 @@ from mattekit.losses import pp_matting_loss
 from mattekit.metrics import sad
 from mattekit.models import PPMatting
 from mattekit.photos import write_image
+from mattekit.photos.sheet import contact_sheet
 from mattekit.photos.writing import write_cutout
 
 _CROP, _BATCH, _STEPS = 192, 4, 320
 _LEARNING_RATE = 2e-3
-_CELL = (480, 320)
 
 _OPENING = """\
 Fitting a network of 1.6 million parameters to random crops of one photo and its matte, {steps} steps, on the CPU: a few
@@ -85,7 +85,7 @@ def run(folder: Path, *, steps: int = _STEPS) -> None:
     maps = predict(model, photo, return_maps=True)
     cut = cutout(photo, maps.alpha)
     write_cutout(folder, "lemur", maps.alpha, cut)
-    write_image(folder / "contact_sheet.png", sheet([panels(photo, maps, cut)], _CELL))
+    write_image(folder / "contact_sheet.png", contact_sheet([panels(photo, maps, cut)], CELL, titles=TITLES))
     error, thousands = float(sad(maps.alpha, truth)), photo[..., 0].size // 1000
     print(_CLOSING.format(folder=folder, error=error, thousands=thousands))
 

@@ -242,6 +242,14 @@ def test_a_profile_of_rgb_is_kept_and_the_numbers_with_it(tmp_path):
     np.testing.assert_array_equal(found.pixels, photo())
 
 
+def test_a_profile_of_other_colours_is_dropped_where_it_does_not_fit(tmp_path):
+    pixels = photo().astype(np.uint16) * 257
+    (tmp_path / "a.png").write_bytes(encode("a.png", pixels, icc_profile=profile("LAB")))
+    found = read_photo(tmp_path / "a.png")
+    assert found.icc_profile is None
+    np.testing.assert_array_equal(found.pixels, pixels)
+
+
 def test_cmyk_photos_become_srgb(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), photo())  # Pillow's way there and back is exact

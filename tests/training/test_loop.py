@@ -113,11 +113,12 @@ def test_photos_of_16_bits_are_validated_as_those_of_8():
     np.testing.assert_allclose(*mattes, rtol=0, atol=1e-6)  # float32
 
 
-def test_a_frozen_encoder_stays_as_it_was(tmp_path):
+def test_a_frozen_encoder_stays_as_it_was(tmp_path, capsys):
     model = network()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     step = PPMattingStep(model, freeze_encoder=True)
-    train(step, SOURCE, settings(iterations=2), tmp_path, transform=TRANSFORM)
+    train(step, SOURCE, settings(iterations=2), tmp_path / "runs" / "first", transform=TRANSFORM)
+    assert not capsys.readouterr().err  # no bar where none is asked for
     changed = {
         name.partition(".")[0] for name, value in model.state_dict().items() if not torch.equal(value, before[name])
     }

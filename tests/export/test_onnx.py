@@ -109,6 +109,7 @@ def test_half_the_bits_of_weights(tmp_path):
     half = export.onnx(model, tmp_path / "half.onnx", outputs=["detail"], weights="float16")
     assert all(x.equal(before[name]) for name, x in model.state_dict().items())
     assert half.difference < 1e-4
+    assert half.metadata["weights"] == "float16"
     stored = onnx.load(half.path).graph.initializer
     assert sum(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in stored) > 20
     image = torch.rand(1, 3, 96, 64)
@@ -128,7 +129,7 @@ def test_says_what_it_is(exported):
     preprocessing = json.loads(metadata["preprocessing"])
     assert preprocessing["mean"] == [0.4, 0.5, 0.6]
     assert preprocessing["max_short_side"] == 512
-    assert metadata["opset"] == "18"
+    assert (metadata["opset"], metadata["weights"]) == ("18", "float32")
     assert len(metadata["weights_sha256"]) == 64
     (given,) = run.get_inputs()
     assert (given.name, given.shape) == ("image", ["batch", 3, "height", "width"])

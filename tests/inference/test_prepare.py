@@ -15,6 +15,7 @@ from mattekit.blocks import ConvFusion
 from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import PreparedMatting, predict, prepare
 from mattekit.inference.folding import fold_batch_norms
+from mattekit.inference.running import prepared
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.inference.windows import windows_of
 from mattekit.models import PPMatting, pp_matting
@@ -239,9 +240,10 @@ def test_a_model_with_a_forward_of_its_own_keeps_it():
 def test_features_that_nothing_reads_are_not_computed():
     parts = small()
     encoder = HRNet((4, 6, 8, 10), modules=(1, 1, 1, 1), blocks=(1, 1, 1, 1), stage1_width=4)
-    prepared = prepare(PPMatting(encoder, parts.context, parts.detail, parts.fusion).eval())
-    assert "features of the encoder that nothing reads are not computed" in prepared.report
-    assert (prepared.network.encoder.outputs, encoder.outputs) == ((0, 1, 4), (0, 1, 2, 3, 4))
+    model = prepared(PPMatting(encoder, parts.context, parts.detail, parts.fusion).eval())
+    assert "features of the encoder that nothing reads are not computed" in model.report
+    assert (model.network.encoder.outputs, encoder.outputs) == ((0, 1, 4), (0, 1, 2, 3, 4))
+    assert prepared(model) is model
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 
 from mattekit.photos import read_image, read_matte, read_photo, write_image
 from mattekit.photos.decoding import measure
-from mattekit.photos.writing import encode
+from mattekit.photos.writing import encode, write_cutout
 
 
 def photo(height=6, width=9):
@@ -23,6 +23,13 @@ def photo(height=6, width=9):
 def test_lossless_round_trip(tmp_path, suffix):
     write_image(tmp_path / f"a{suffix}", photo())
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}"), photo())
+
+
+def test_a_matte_and_its_cutout(tmp_path):
+    cut = np.random.default_rng(0).integers(0, 256, (2, 3, 4), np.uint8)
+    write_cutout(tmp_path, "a", np.array([[0, 0.25, 0.5], [0.75, 0.999, 1]], np.float32), cut)
+    assert np.array(Image.open(tmp_path / "a_alpha.png")).tolist() == [[0, 64, 128], [191, 255, 255]]
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "a_cutout.png")), cut)
 
 
 # EXIF's orientation, and what brings the stored pixels upright

@@ -50,6 +50,16 @@ def test_follows_the_reference_policy():
     np.testing.assert_array_equal(alpha, back)
 
 
+def test_mattes_stay_in_the_unit_range():
+    class Steep(Brightness):
+        def forward(self, image):
+            return Output(3 * super().forward(image).alpha - 1)
+
+    image = photo(32, 64)
+    expected = (3 * (image[..., 1] / 255) - 1).clip(0, 1)
+    np.testing.assert_allclose(predict(Steep(), image), expected, rtol=0, atol=1e-6)  # float32
+
+
 @given(height=st.integers(1, 200), width=st.integers(1, 200), limit=st.none() | st.integers(32, 150))
 def test_any_size(height, width, limit):
     model = Brightness()

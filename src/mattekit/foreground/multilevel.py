@@ -24,7 +24,7 @@ from torch import Tensor
 
 _SMOOTHNESS = 1e-5  # ε
 _SWEEPS = ((32, 12), (256, 3), (math.inf, 2))  # up to this side; PyMatting has 10, 2 and 2, which carry colours farther
-_STRIP_PIXELS = 2**16
+_STRIP_PIXELS = 2**18
 
 
 def multilevel(image: Tensor, alpha: Tensor, foreground: Tensor, background: Tensor | None) -> None:

@@ -41,19 +41,3 @@ def test_its_own_advice_works():
     with pytest.raises((RuntimeError, ValueError)) as error:  # without a GPU torch's own complaint, not ours
         pooling(torch.rand(1, 8, 4, 4))
     assert "cannot train PyramidPooling" not in str(error.value)
-
-
-@pytest.mark.filterwarnings("ignore:.*treespec:FutureWarning")  # torch's exporter warns of its own use of copyreg
-def test_onnx_is_right_at_sizes_not_traced(tmp_path):
-    onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    pooling = PyramidPooling(4, 8).eval()
-    n, h, w = (torch.export.Dim(name, min=2, max=64) for name in "nhw")
-    program = torch.onnx.export(
-        pooling, (torch.rand(2, 4, 8, 12),), dynamo=True, dynamic_shapes=({0: n, 2: h, 3: w},), verbose=False
-    )
-    program.save(tmp_path / "ppm.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "ppm.onnx")
-    for size in [(8, 12), (5, 7), (16, 31), (3, 3)]:
-        x = torch.rand(2, 4, *size)
-        (actual,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-        torch.testing.assert_close(torch.from_numpy(actual), pooling(x), rtol=1e-5, atol=1e-5)

@@ -119,8 +119,8 @@ def _flops(clock: Clock, dtype: torch.dtype) -> float:
     """
     side = 8192 if clock.device == "cuda" else 2048
     whole = torch.randn(side, side, device=clock.device).to(dtype)
-
     part = whole[:256, :256]
+    torch.mm(part, part)  # the first product takes as long as its library takes to start
     while len(part) < side and clock.seconds(partial(torch.mm, part, part)) < 0.1:
         part = whole[: 2 * len(part), : 2 * len(part)]
     return 2 * len(part) ** 3 / clock.best(partial(torch.mm, part, part))

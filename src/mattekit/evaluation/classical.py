@@ -17,6 +17,7 @@ from mattekit.evaluation.matching import Pair, match_pairs
 from mattekit.evaluation.pool import Outcome, run_all
 from mattekit.photos import read_image, read_matte, write_atomically, write_image
 from mattekit.photos.atomic import check_apart
+from mattekit.photos.writing import to_uint8
 
 CLASSICAL = {
     "closed_form": "estimate_alpha_cf",
@@ -65,7 +66,7 @@ class _Estimating:
         known = trimap.validate(read_matte(pair.trimap))
         scale = np.select([known == trimap.BACKGROUND, known == trimap.FOREGROUND], [0.0, 1.0], 0.5)
         alpha = getattr(_pymatting(), CLASSICAL[self.method])(read_image(pair.photo) / 255, scale)
-        return np.rint(np.clip(alpha, 0, 1) * 255).astype(np.uint8)
+        return to_uint8(alpha)
 
 
 def estimate_mattes(

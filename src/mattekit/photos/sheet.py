@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mattekit.photos.writing import to_uint8
+
 if TYPE_CHECKING:
     from PIL import ImageDraw
 
@@ -70,8 +72,3 @@ def _write(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, width: 
             text = text[:-1]
         text += "…"
     draw.text(place, text, fill=_INK, font=font)
-
-
-def to_uint8(pixels: np.ndarray) -> np.ndarray:
-    """Pixels of floats in [0, 1] as uint8; those of uint8 as they are."""
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)

@@ -40,9 +40,14 @@ def write_cutout(folder: str | os.PathLike[str], name: str, alpha: np.ndarray, c
 
     Both or neither.
     """
-    pictures = {"alpha": np.rint(alpha * 255).astype(np.uint8), "cutout": cut}
+    pictures = {"alpha": to_uint8(alpha), "cutout": cut}
     paths = {kind: Path(folder) / f"{name}_{kind}.png" for kind in pictures}
     write_bytes_together({path: encode(path, pictures[kind]) for kind, path in paths.items()})
+
+
+def to_uint8(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of floats in [0, 1] as uint8; those of uint8 as they are."""
+    return pixels if pixels.dtype == np.uint8 else np.rint(pixels.clip(0, 1) * 255).astype(np.uint8)
 
 
 def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: bytes | None = None) -> bytes:

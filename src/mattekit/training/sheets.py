@@ -9,7 +9,8 @@ from mattekit.data import Sample, Source, sample_generator
 from mattekit.inference import predict
 from mattekit.models import PPMatting
 from mattekit.photos import write_image
-from mattekit.photos.sheet import Panel, contact_sheet, to_uint8
+from mattekit.photos.sheet import Panel, contact_sheet
+from mattekit.photos.writing import to_uint8
 from mattekit.training.figure import figure5
 
 CELL = (160, 160)

@@ -36,6 +36,17 @@ def test_agrees_with_pymatting(lemur, crop):
     assert (alpha[..., None] * np.abs(found[0] - expected[0]))[unknown].mean() < 0.2 / 255
 
 
+def test_is_closer_to_pymatting_than_pymatting_mirrored(lemur):
+    """Two sweeps leave the order of pixels visible: that is what the two differ by."""
+    image, alpha = lemur
+    unknown = (alpha > 0) & (alpha < 1)
+    theirs = oracles.pymatting_ml()
+    expected = theirs(image, alpha)
+    mirrored = theirs(image[:, ::-1].copy(), alpha[:, ::-1].copy())[:, ::-1]
+    found = estimate_foreground(image, alpha)
+    assert np.abs(found - expected)[unknown].mean() < np.abs(mirrored - expected)[unknown].mean() / 2
+
+
 @pytest.mark.parametrize("size", [(6, 8), (7, 5)])
 def test_many_sweeps_reach_the_minimum(monkeypatch, size):
     monkeypatch.setattr(multilevel, "_SWEEPS", ((np.inf, 400),))

@@ -175,7 +175,7 @@ def test_folding_is_declared_by_the_forward_it_stands_beside():
         def forward(self, x):
             return self.relu(self.bn(self.conv(x) + 1))
 
-    assert declared(ConvBNReLU(1, 1), "folds") == (("conv", "bn"),)
+    assert declared(ConvBNReLU(1, 1), "folds") == (("conv", "bn", "relu"),)
     assert declared(Own(1, 1), "folds") is None
     assert declared(HRNet(), "folds") is not None
     assert declared(nn.ReLU(), "folds") is None

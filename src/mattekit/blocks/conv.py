@@ -49,7 +49,7 @@ class ConvBNReLU(nn.Module):
         self.relu = nn.ReLU(inplace=True)
         he_normal_(self)
 
-    folds = (("conv", "bn"),)
+    folds = (("conv", "bn", "relu"),)
 
     @property
     def halo(self) -> int | None:

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeGuard
 
 from torch import nn
@@ -19,14 +19,14 @@ def fold_batch_norms(network: nn.Module) -> int:
     """
     folded = 0
     for module in list(network.modules()):
-        for conv_name, bn_name in [*(declared(module, "folds") or ()), *_neighbours(module)]:
+        for conv_name, bn_name in neighbours(module):
             conv, bn = getattr(module, conv_name, None), getattr(module, bn_name, None)
             if _is_convolution(conv) and _is_fixed_batch_norm(bn):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, bn))
                 setattr(module, bn_name, nn.Identity())
                 folded += 1
-        for bn_name, conv_name in _neighbours(module):  # after the loop above: what is left follows no convolution
-            bn, conv = getattr(module, bn_name), getattr(module, conv_name)
+        for bn_name, conv_name in neighbours(module):  # after the loop above: what is left follows no convolution
+            bn, conv = getattr(module, bn_name, None), getattr(module, conv_name, None)
             if _is_fixed_batch_norm(bn) and _is_convolution(conv) and _sees_one_pixel(conv):
                 setattr(module, conv_name, _fuse_bn_conv(bn, conv))
                 setattr(module, bn_name, nn.Identity())
@@ -34,9 +34,14 @@ def fold_batch_norms(network: nn.Module) -> int:
     return folded
 
 
-def _neighbours(module: nn.Module) -> Iterator[tuple[str, str]]:
+def neighbours(module: nn.Module) -> Iterator[tuple[str, str]]:
+    """Names of modules within one, of which the second takes what the first gives, and nothing else does."""
+    chains: list[Sequence[str]] = [*(declared(module, "folds") or ())]
     if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
-        yield from itertools.pairwise([name for name, _ in module.named_children()])
+        chains.append([name for name, _ in module.named_children()])
+    for chain in chains:
+        names = [name for name in chain if not isinstance(getattr(module, name, None), nn.Identity)]
+        yield from itertools.pairwise(names)
 
 
 def _is_convolution(module: object) -> TypeGuard[nn.Conv2d]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_choice
+from mattekit.inference.activations import fuse_activations
 from mattekit.inference.folding import fold_batch_norms
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
@@ -31,7 +32,8 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     """Make a fast copy of a network, to predict with; the network itself is left alone.
 
     Batch normalisation goes into the convolutions, what nothing reads is not computed, and memory is laid out
-    channels_last. On the CPU high resolutions run in tiles that fit the cache, and large photos in windows. On a GPU a
+    channels_last. On the CPU convolutions apply the ReLU that follows them, high resolutions run in tiles that fit the
+    cache, and large photos in windows. On a GPU a
     shape of image that comes again is recorded as a CUDA graph; the last four shapes are kept. ``print(prepared)`` says
     what was done. All this follows from what modules declare (`mattekit.windows`): a part that says nothing of itself
     runs as it is, on the whole photo.
@@ -75,6 +77,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         PreparedMatting(
           float32, channels_last, on cpu
           102 batch norms folded into convolutions
+          32 activations applied by the convolutions before them
           high resolutions computed in tiles that fit the cache, images one by one
         )
         >>> image = torch.rand(1, 3, 64, 96)
@@ -227,6 +230,8 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
     network.float().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
     for part in (network.encoder, network.context, network.detail):
         part.to(dtype)
+    if dtype == torch.float32 and network.mean.device.type == "cpu" and (fused := fuse_activations(network)):
+        done.append(f"{fused} activations applied by the convolutions before them")
     if tile_bytes is not None:
         done.append("high resolutions computed in tiles that fit the cache, images one by one")
         for module in network.modules():

@@ -2,7 +2,8 @@
 
 - ``halo``: how many pixels it sees beyond a pixel of its result; of a module that keeps height and width,
   or of a convolution.
-- ``folds``: pairs of names, a convolution and the batch norm that follows it at once.
+- ``folds``: names in tuples, a convolution and the batch norm and activation that follow it at once, either or both;
+  of what they take nothing else is made.
 - ``affine``: that weight and bias are all there is of it, a convolution, so that a batch norm can be folded in.
 - ``levels``: what its ``forward`` returns, as instances of `mattekit.windows.Level`.
 

@@ -2,6 +2,8 @@
 
     python export.py RUN/state.pt ../../src/mattekit/weights/small.safetensors --short-side 384
 
+Of several runs, of which each went on from the one before, the mean of their weights is taken: it does better on photos
+that neither saw than each of them (Wortsman et al. 2022, "Model soups").
 The file holds what `mattekit.checkpoints.save` writes, so that `pp_matting(weights=...)` builds the network from it,
 and its card: licence, training data by source, labels, date. Kernels are stored in float16 and come back as float32;
 biases and batch norms, 1 % of the numbers, stay float32.
@@ -10,13 +12,14 @@ biases and batch norms, 1 % of the numbers, stay float32.
 import argparse
 import datetime
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from network import small_network
 from safetensors.torch import save
-from torch import Tensor, nn
+from torch import Tensor
 
 from mattekit import __version__
 from mattekit.models import PPMatting, describe
@@ -27,13 +30,19 @@ LICENCE = "Apache-2.0"
 SOURCES = json.loads((Path(__file__).parent / "sources.json").read_text())
 
 
-def averaged_network(state: dict, short_side: int) -> PPMatting:
-    """The averaged network of a run, ready to predict photos of that short side."""
+def averaged_network(states: Sequence[dict], short_side: int) -> PPMatting:
+    """The mean of the averaged networks of runs, ready to predict photos of that short side."""
     network = small_network()
-    averaged = nn.ModuleDict({"network": network}).state_dict()
-    network.load_state_dict({name.removeprefix("network."): state["averaged"][name] for name in averaged})
+    names = {name: f"network.{name}" for name in network.state_dict()}
+    averages = [state["averaged"] for state in states]
+    network.load_state_dict({name: mean([average[key] for average in averages]) for name, key in names.items()})
     network.preprocessing = replace(network.preprocessing, max_short_side=short_side)
     return network.eval()
+
+
+def mean(tensors: Sequence[Tensor]) -> Tensor:
+    """Of numbers their mean, of counts of batches the last."""
+    return torch.stack(list(tensors)).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -50,13 +59,13 @@ def stored(tensor: Tensor) -> Tensor:
     return half.contiguous()
 
 
-def card(state: dict, date: str) -> dict[str, str]:
+def card(states: Sequence[dict], date: str) -> dict[str, str]:
     """What the file says of itself, beyond its description."""
     return {
         "name": "small",
         "licence": LICENCE,
         "training_data": json.dumps(SOURCES, ensure_ascii=False),
-        "recipe": f"recipes/small, {state['step']} steps of the whole network",
+        "recipe": "recipes/small, " + ", then ".join(f"{state['step']} steps of the whole network" for state in states),
         "date": date,
     }
 
@@ -64,16 +73,16 @@ def card(state: dict, date: str) -> dict[str, str]:
 def main() -> None:
     """Export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("state", type=Path)
+    parser.add_argument("states", type=Path, nargs="+", metavar="state")
     parser.add_argument("out", type=Path)
     parser.add_argument("--short-side", type=int, default=384, help="what predict shrinks a photo's short side to")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     arguments = parser.parse_args()
-    state = torch.load(arguments.state, map_location="cpu", weights_only=True)
-    network = averaged_network(state, arguments.short_side)
+    states = [torch.load(path, map_location="cpu", weights_only=True) for path in arguments.states]
+    network = averaged_network(states, arguments.short_side)
     tensors = {name: stored(tensor) for name, tensor in network.state_dict().items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
-    data = save(tensors, metadata | card(state, arguments.date))
+    data = save(tensors, metadata | card(states, arguments.date))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(arguments.out, lambda file: file.write(data))
     print(f"{arguments.out}: {len(data) / 1e6:.1f} MB, {sum(p.numel() for p in network.parameters()):,} parameters")

@@ -16,6 +16,7 @@ needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reas
 
 
 @needs_onednn
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # what torch.onnx uses, too
 @pytest.mark.parametrize("activation", [nn.ReLU(inplace=True), nn.ReLU6()], ids=["ReLU", "ReLU6"])
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize(
@@ -43,8 +44,8 @@ def test_is_both_one_after_the_other(settings, memory_format, activation):
     double = copy.deepcopy(fused).double()
     torch.testing.assert_close(double(image.double()), expected.double(), rtol=1e-5, atol=1e-5)
     torch.compiler.reset()  # torch 2.6 traces a function for eight modules at most
-    traced = torch.export.export(fused, (image,)).module()
-    torch.testing.assert_close(traced(image), expected, rtol=1e-5, atol=1e-5)
+    for traced in (torch.export.export(fused, (image,)).module(), torch.jit.trace(fused, image)):
+        torch.testing.assert_close(traced(image), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_only_what_is_known_and_unwatched():

@@ -44,7 +44,7 @@ def _is_plain(module: Any, *types: type[nn.Module]) -> bool:
 class ActivatedConv2d(nn.Conv2d):
     """A convolution that keeps its weights, with the ReLU or ReLU6 after it.
 
-    In float32 on a CPU both are one pass over memory. Elsewhere, and for compilers, one comes after the other.
+    In float32 on a CPU both are one pass over memory. Elsewhere, and for compilers and exporters, they are two steps.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module) -> None:
@@ -63,7 +63,8 @@ class ActivatedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
-        if input.device.type != "cpu" or input.dtype != torch.float32 or torch.compiler.is_compiling():
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if input.device.type != "cpu" or input.dtype != torch.float32 or traced:
             return self.activation(super().forward(input))
         name, numbers = _NAMES[type(self.activation)]
         place = (self._around, self.stride, self.dilation, self.groups)

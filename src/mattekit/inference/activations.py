@@ -63,7 +63,7 @@ class ActivatedConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         if input.device.type != "cpu" or input.dtype != torch.float32 or traced:
             return self.activation(super().forward(input))
         name, numbers = _NAMES[type(self.activation)]

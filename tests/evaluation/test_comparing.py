@@ -287,6 +287,17 @@ def test_a_name_is_of_one_folder(folders, capsys):
     )
 
 
+def test_scores_that_cannot_be_written_are_printed(folders, capsys, monkeypatch):
+    def full(found, path):
+        raise OSError(f"no room for {path}")
+
+    monkeypatch.setattr(Comparison, "write_csv", full)
+    assert run(folders, "--csv", folders / "out.csv") == 1
+    out, err = capsys.readouterr()
+    assert "near" in out
+    assert f"mattekit compare: no room for {folders / 'out.csv'}" in err
+
+
 def test_the_command_with_strays(folders, capsys):
     save(folders / "trimaps" / "yak.png", np.zeros((4, 4), np.uint8))
     assert run(folders) == 0

@@ -4,6 +4,7 @@
 
 Of several runs, of which each went on from the one before, the mean of their weights is taken: it does better on photos
 that neither saw than each of them (Wortsman et al. 2022, "Model soups").
+
 The file holds what `mattekit.checkpoints.save` writes, so that `pp_matting(weights=...)` builds the network from it,
 and its card: licence, training data by source, labels, date. Kernels are stored in float16 and come back as float32;
 biases and batch norms, 1 % of the numbers, stay float32.
@@ -40,9 +41,9 @@ def averaged_network(states: Sequence[dict], short_side: int) -> PPMatting:
     return network.eval()
 
 
-def mean(tensors: Sequence[Tensor]) -> Tensor:
+def mean(tensors: list[Tensor]) -> Tensor:
     """Of numbers their mean, of counts of batches the last."""
-    return torch.stack(list(tensors)).mean(0) if tensors[0].is_floating_point() else tensors[-1]
+    return torch.stack(tensors).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
 def stored(tensor: Tensor) -> Tensor:

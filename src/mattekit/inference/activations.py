@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mattekit.inference.folding import neighbours
-from mattekit.windows import halo, has_hooks
+from mattekit.inference.folding import is_plain, neighbours
+from mattekit.windows import halo
 
 _NAMES: dict[type[nn.Module], tuple[str, list[float]]] = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}
 _HUGE = 1e6
@@ -28,17 +28,16 @@ def fuse_activations(network: nn.Module) -> int:
         for conv_name, name in neighbours(module):
             conv: Any = getattr(module, conv_name, None)
             activation: Any = getattr(module, name, None)
-            if _is_plain(activation, *_NAMES) and _is_plain(conv, nn.Conv2d):
-                if halo(conv, stride=conv.stride[0]) is None:  # the zeros around it are not the same on all sides
-                    continue
+            if is_plain(activation, *_NAMES) and is_plain(conv, nn.Conv2d) and _is_even(conv):
                 setattr(module, conv_name, ActivatedConv2d(conv, activation))
                 setattr(module, name, nn.Identity())
                 fused += 1
     return fused
 
 
-def _is_plain(module: Any, *types: type[nn.Module]) -> bool:
-    return type(module) in types and not has_hooks(module) and "forward" not in vars(module)
+def _is_even(conv: nn.Conv2d) -> bool:
+    """Whether the same zeros stand on all sides, as oneDNN has them: then it is known how far it sees."""
+    return halo(conv, stride=conv.stride[0]) is not None
 
 
 class ActivatedConv2d(nn.Conv2d):

@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -44,17 +44,20 @@ def neighbours(module: nn.Module) -> Iterator[tuple[str, str]]:
         yield from itertools.pairwise(names)
 
 
+def is_plain(module: Any, *types: type[nn.Module]) -> bool:
+    """Whether a module is of one of these types, without hooks and with no ``forward`` of its own."""
+    return type(module) in types and not has_hooks(module) and "forward" not in vars(module)
+
+
 def _is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
     """Whether weight and bias are all that decides what a module does: torch's convolution, or one that says so."""
-    if not isinstance(module, nn.Conv2d) or has_hooks(module) or "forward" in vars(module):
+    if not isinstance(module, nn.Conv2d):
         return False
-    return type(module) is nn.Conv2d or bool(declared(module, "affine"))
+    return is_plain(module, nn.Conv2d) or bool(declared(module, "affine"))
 
 
 def _is_fixed_batch_norm(module: object) -> TypeGuard[nn.BatchNorm2d]:
-    if type(module) is not nn.BatchNorm2d or has_hooks(module) or "forward" in vars(module):
-        return False
-    return module.running_mean is not None
+    return isinstance(module, nn.BatchNorm2d) and is_plain(module, nn.BatchNorm2d) and module.running_mean is not None
 
 
 def _sees_one_pixel(conv: nn.Conv2d) -> bool:

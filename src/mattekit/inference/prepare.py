@@ -33,10 +33,9 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
 
     Batch normalisation goes into the convolutions, what nothing reads is not computed, and memory is laid out
     channels_last. On the CPU convolutions apply the ReLU that follows them, high resolutions run in tiles that fit the
-    cache, and large photos in windows. On a GPU a
-    shape of image that comes again is recorded as a CUDA graph; the last four shapes are kept. ``print(prepared)`` says
-    what was done. All this follows from what modules declare (`mattekit.windows`): a part that says nothing of itself
-    runs as it is, on the whole photo.
+    cache, and large photos in windows. On a GPU a shape of image that comes again is recorded as a CUDA graph; the last
+    four shapes are kept. ``print(prepared)`` says what was done. All this follows from what modules declare
+    (`mattekit.windows`): a part that says nothing of itself runs as it is, on the whole photo.
 
     Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it.
 

@@ -2,8 +2,8 @@
 
 - ``halo``: how many pixels it sees beyond a pixel of its result; of a module that keeps height and width,
   or of a convolution.
-- ``folds``: names in tuples, a convolution and the batch norm and activation that follow it at once, either or both;
-  of what they take nothing else is made.
+- ``folds``: names in tuples: a convolution, and the batch norm or activation, or both, that follow it at once. Nothing
+  else may read what passes between them.
 - ``affine``: that weight and bias are all there is of it, a convolution, so that a batch norm can be folded in.
 - ``levels``: what its ``forward`` returns, as instances of `mattekit.windows.Level`.
 

@@ -40,11 +40,11 @@ def batch_of(size, count):
 class Trainer:
     """A step of training as `mattekit.training.train` takes it, without log and checkpoints."""
 
-    def __init__(self, network, *, channels_last=True, bfloat16=False):
+    def __init__(self, network, *, channels_last=True, bfloat16=False, fused=True):
         self.step = PPMattingStep(copy.deepcopy(network).train())
         if channels_last:
             self.step.to(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.SGD(self.step.parameters(), 0.01, momentum=0.9, weight_decay=4e-5)
+        self.optimiser = torch.optim.SGD(self.step.parameters(), 0.01, momentum=0.9, weight_decay=4e-5, fused=fused)
         self.bfloat16 = bfloat16
 
     def __call__(self, batch):
@@ -83,9 +83,10 @@ def test_which_waits(name, size, folders, device, compare):
 @cpu_only
 @pytest.mark.parametrize("name", NETWORKS)
 def test_which_format(name, device, compare):
-    """What channels_last gives, and what bfloat16."""
+    """What the fused optimiser gives, and channels_last, and bfloat16; training takes the third."""
     network, batch = NETWORKS[name](), batch_of(128, 2)
     ways = {
+        "float32, optimiser not fused": Trainer(network, channels_last=False, fused=False),
         "float32": Trainer(network, channels_last=False),
         "float32, channels_last": Trainer(network),
         "bfloat16 autocast": Trainer(network, channels_last=False, bfloat16=True),
@@ -112,11 +113,13 @@ def test_where_the_time_goes(name, device, compare):
             leaves, batch.alpha, batch.trimap, batch.foreground, batch.background, has_layers=batch.has_layers
         ).total.backward()
 
-    whole = Trainer(NETWORKS[name]())
+    whole, unfused = Trainer(NETWORKS[name]()), Trainer(NETWORKS[name](), fused=False)
+    unfused.step(batch).losses["total"].backward()
     sides = {
         "step": lambda: whole(batch),
         "forward": lambda: trainer.step.model(batch.image),
         "losses, both ways": losses,
         "optimiser": trainer.optimiser.step,
+        "optimiser, not fused": unfused.optimiser.step,
     }
     compare(f"parts of a training step {name} 2×128²", sides, rounds=3, warm_up=1)

@@ -9,8 +9,8 @@ import torch
 from hypothesis import HealthCheck, settings
 
 _common = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("default", derandomize=True, database=None, max_examples=20, **_common)
-settings.register_profile("long", max_examples=2000, **_common)
+settings.register_profile("default", derandomize=True, database=None, max_examples=15, **_common)
+settings.register_profile("long", max_examples=1500, **_common)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

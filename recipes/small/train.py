@@ -157,11 +157,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--seed", type=int, default=0, help="another one draws other squares")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
-    torch.manual_seed(0)
+    torch.manual_seed(arguments.seed)
 
     network = small_network()
     if arguments.encoder:
@@ -184,6 +185,7 @@ def main() -> None:
         clip=5.0,
         ema=0.998,
         checkpoint_every=50,
+        seed=arguments.seed,
     )
     source = Squares(Mixture(arguments.data, arguments.mattes, arguments.side), arguments.side)
     training = arguments.run / "training"

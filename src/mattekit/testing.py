@@ -16,6 +16,7 @@ Needs hypothesis: ``pip install hypothesis``.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,9 @@ except ImportError as error:
 
 __all__ = ["alphas", "images", "matte_pairs", "matte_triples", "shapes", "trimaps"]
 
+_kept = lru_cache(
+    maxsize=1000
+)  # hypothesis checks a strategy that it has not seen before, which takes longer than to draw
 ArrayStrategy = st.SearchStrategy[np.ndarray]
 Shape = tuple[int, int, int, int]
 """(N, 1, H, W)."""
@@ -134,15 +138,9 @@ def matte_pairs(
     """
 
     def pairs(s: Shape) -> st.SearchStrategy[tuple[Tensor, Tensor]]:
-        mattes = _unit_arrays(s, dtype)
-        related = st.one_of(
-            mattes.map(lambda a: (a.copy(), a)),
-            mattes.map(lambda a: (1 - a, a)),
-            st.builds(_with_odd_pixel, mattes, _pixels(s), _unit_values(dtype)),
-            st.tuples(mattes, mattes),
-            *[st.tuples(_varied_arrays(s, dtype), _varied_arrays(s, dtype))] * 2,
+        return _pairs_of_arrays(s, dtype).map(
+            lambda pair: (_tensor(pair[0], dtype, device), _tensor(pair[1], dtype, device))
         )
-        return related.map(lambda pair: (_tensor(pair[0], dtype, device), _tensor(pair[1], dtype, device)))
 
     return _of_shape(shape, pairs)
 
@@ -204,13 +202,15 @@ def _of_shape(shape: Shape | None, strategy: Callable[[Shape], st.SearchStrategy
         return shapes().flatmap(strategy)
     if len(shape) != 4 or min(shape) < 1:
         raise ValueError(f"shape must be four positive numbers, (N, C, H, W), got {shape}")
-    return strategy(shape)
+    n, c, h, w = shape
+    return strategy((n, c, h, w))
 
 
 def _tensor(array: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
     return torch.from_numpy(array.copy()).to(device, dtype)
 
 
+@_kept
 def _unit_values(dtype: torch.dtype) -> st.SearchStrategy[float]:
     """Values in [0, 1], every other one awkward for this type or for a threshold somewhere in the field."""
     if not dtype.is_floating_point:
@@ -234,6 +234,7 @@ def _unit_values(dtype: torch.dtype) -> st.SearchStrategy[float]:
     return st.sampled_from(awkward) | st.floats(0, 1)
 
 
+@_kept
 def _unit_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> st.SearchStrategy[np.ndarray]:
     """float64 arrays of values in [0, 1], simplest kind first."""
     values = _unit_values(dtype)
@@ -247,6 +248,7 @@ def _unit_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> st.SearchStrateg
     )
 
 
+@_kept
 def _varied_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> ArrayStrategy:
     """Ramps, and arrays whose pixels each have a value of their own."""
     return st.one_of(
@@ -257,11 +259,24 @@ def _varied_arrays(shape: tuple[int, ...], dtype: torch.dtype) -> ArrayStrategy:
     )
 
 
+@_kept
+def _pairs_of_arrays(shape: Shape, dtype: torch.dtype) -> st.SearchStrategy[tuple[np.ndarray, np.ndarray]]:
+    mattes = _unit_arrays(shape, dtype)
+    return st.one_of(
+        mattes.map(lambda a: (a.copy(), a)),
+        mattes.map(lambda a: (1 - a, a)),
+        st.builds(_with_odd_pixel, mattes, _pixels(shape), _unit_values(dtype)),
+        st.tuples(mattes, mattes),
+        *[st.tuples(_varied_arrays(shape, dtype), _varied_arrays(shape, dtype))] * 2,
+    )
+
+
 def _each_pixel(shape: tuple[int, ...], values: st.SearchStrategy[Any], dtype: Any = np.float64) -> ArrayStrategy:
     """Arrays that vary: without a fill value, with which most pixels would be the same."""
     return npst.arrays(dtype, shape, elements=values, fill=st.nothing())
 
 
+@_kept
 def _trimap_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     trimap_values = [_trimap.BACKGROUND, _trimap.FOREGROUND, _trimap.UNKNOWN]
     known = _each_pixel(shape, st.sampled_from(trimap_values[:2]), np.uint8)
@@ -273,6 +288,7 @@ def _trimap_arrays(shape: tuple[int, ...]) -> st.SearchStrategy[np.ndarray]:
     )
 
 
+@_kept
 def _pixels(shape: tuple[int, ...]) -> st.SearchStrategy[tuple[int, ...]]:
     return st.tuples(*(st.integers(0, size - 1) for size in shape))
 

@@ -189,6 +189,7 @@ def test_non_contiguous_arrays():
     [
         ("photo.jpg", TypeError, "image must be a numpy.ndarray or a torch.Tensor, got str"),
         (np.zeros((64, 64, 3)), TypeError, "image must be uint8 or uint16 where it is an array, got float64"),
+        (np.ma.zeros((64, 64, 3), np.uint8), TypeError, "image must not be a masked array"),
         (np.zeros((64, 64), np.uint8), ValueError, r"image must be an array \(H, W, 3\), got \(64, 64\)"),
         (np.zeros((64, 64, 4), np.uint8), ValueError, r"image must be an array \(H, W, 3\), got \(64, 64, 4\)"),
         (np.zeros((0, 64, 3), np.uint8), ValueError, r"image must not be empty, got \(0, 64, 3\)"),

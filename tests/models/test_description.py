@@ -117,6 +117,10 @@ def by_inner_layer(model):
     model.context.head[0].relu = nn.SiLU()
 
 
+def by_addition(model):
+    model.fusion.extra = nn.Conv2d(1, 1, 1)
+
+
 def by_forward(model):
     model.fusion.forward = lambda logits, detail: detail
 
@@ -141,6 +145,7 @@ def by_buffer(model):
         (by_inner_module, "detail was made by hand, a HighResolutionDetailBranch .gates.5 is a MyGate"),
         (by_inner_setting, "encoder was made by hand, a HRNet .stage2.0.upsampling is 'nearest', not 'bilinear'"),
         (by_inner_layer, "context was made by hand, a SemanticContextBranch .head.0.relu is a SiLU"),
+        (by_addition, "fusion was made by hand, a ReplaceFusion .extra is added"),
         (by_forward, "fusion was made by hand, a ReplaceFusion .forward is replaced"),
         (by_hook, "detail was made by hand, a HighResolutionDetailBranch .head has a hook"),
         (by_width, "context was made by hand, a SemanticContextBranch .head.2.kernel_size is "),

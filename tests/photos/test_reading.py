@@ -263,6 +263,17 @@ def test_cmyk_photos_become_srgb(tmp_path):
     assert read_photo(tmp_path / "a.tif").icc_profile is None
 
 
+def test_lab_photos_become_srgb_by_their_profile(tmp_path):
+    smooth = np.dstack([*np.meshgrid(np.linspace(60, 200, 8), np.linspace(60, 200, 6)), np.full((6, 8), 120.0)])
+    smooth = np.rint(smooth).astype(np.uint8)
+    lab = ImageCms.profileToProfile(
+        Image.fromarray(smooth), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    lab.save(tmp_path / "a.tif", icc_profile=profile("LAB"))
+    found = read_image(tmp_path / "a.tif").astype(int)
+    assert np.abs(found - smooth).mean() < 1  # L, a and b are of 8 bits; where they change fast one is off by 9
+
+
 def test_a_matte_is_not_the_cyan(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif")
     with pytest.raises(OSError, match="a matte must be grey or RGB, got CMYK"):

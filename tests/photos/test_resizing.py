@@ -16,7 +16,9 @@ from mattekit.photos import limit_short_side, resize, to_multiple_of
 )
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_the_short_side_is_limited(size, limit, expected, dtype):
-    found = limit_short_side(np.ones((*size, 3), dtype), limit)
+    image = np.ones((*size, 3), dtype)
+    found = limit_short_side(image, limit)
+    assert (found is image) == (expected == size)
     assert found.shape == (*expected, 3)
     assert found.dtype == dtype
     assert (found == 1).all()

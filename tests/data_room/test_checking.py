@@ -50,8 +50,8 @@ def test_all_that_is_wrong_is_listed_at_once(folder, capsys):
         "missing trimap: none in ./trimap for ./image/dog.jpg",
         "no matte: ./alpha/cat.png has colours",
         "no trimap: ./trimap/cat.png holds 127 besides",
-        "unreadable: ./alpha/ant.png: ",
-        "unreadable: ./alpha/fox.png: ",  # 0 and 1 are no matte
+        "unreadable: ./alpha/ant.png: cannot identify image file",
+        "unreadable: ./alpha/fox.png: it holds 0 and 1",
         "wrong size: ./alpha/bee.png is 6x5, ./image/bee.jpg is 6x4",
     ]
     assert all(line.startswith(start) for line, start in zip(lines[:-1], starts, strict=True)), lines

@@ -8,9 +8,22 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from mattekit import trimap
-from mattekit.data import Compose, Loader, Position, RandomFlip, RandomNoise, Sample, SampleError, sample_generator
+from mattekit.data import (
+    Compose,
+    Loader,
+    Mix,
+    Position,
+    RandomFlip,
+    RandomNoise,
+    Sample,
+    SampleError,
+    open_folder,
+    sample_generator,
+)
+from mattekit.training import hold_out
 
 
 class Drawn:
@@ -143,6 +156,21 @@ def test_an_error_of_the_transform_names_the_photo():
 
     with pytest.raises(SampleError, match=r"sample 0 \(drawn 0\) of epoch 0: ValueError: no"):
         next(iter(Loader(Drawn(), Failing(), batch_size=1, shuffle=False)))
+
+
+def test_a_sample_that_cannot_be_read_is_called_by_its_file(tmp_path):
+    """By its name in the folder, though its number is that of what is trained on; the error names the file once."""
+    for name in "abc":
+        for folder, mode in (("image", "RGB"), ("alpha", "L")):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.new(mode, (40, 40)).save(tmp_path / folder / f"{name}.jpg")
+    path = tmp_path / "image" / "c.jpg"
+    path.write_bytes(path.read_bytes()[:-90])
+    part = Mix([hold_out(open_folder(tmp_path), 0.3)[0]])
+    assert len(part) == 2
+    with pytest.raises(SampleError, match=rf"^sample 1 \(c\) of epoch 0: OSError: cannot read '{path}': ") as caught:
+        next(iter(Loader(part, batch_size=2, shuffle=False)))
+    assert str(caught.value).count("c.jpg") == 1
 
 
 def test_bad_samples_are_skipped_if_asked():

@@ -338,3 +338,15 @@ def test_a_corrupt_exif_is_an_oserror_where_warnings_are_errors(tmp_path):
     script = f"from mattekit.photos import read_image; print(read_image({str(tmp_path / 'a.jpg')!r}).shape)"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "(6, 9, 3)\n"
+
+
+@pytest.mark.parametrize(("name", "keep"), [("a.jpg", 0.8), ("a.png", 0.8), ("b.png", 0.0)])
+@pytest.mark.parametrize("read", [read_image, read_matte, measure])
+def test_a_broken_file_is_named_once(tmp_path, name, keep, read):
+    path = tmp_path / name
+    write_image(path, photo(60, 90))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data))])
+    with pytest.raises(OSError, match=f"^cannot read '{path}': ") as caught:
+        read(path)
+    assert str(caught.value).count(name) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -234,7 +235,7 @@ def _predict_all(tasks: list[Task], total: int, steps: _Steps) -> int:
                 done += 1
                 continue
             failures += 1
-            bar.write(f"failed: {task.photo}: {_reason(error)}", file=sys.stderr)
+            bar.write(f"failed: {task.photo}: {_reason(error, task.photo)}", file=sys.stderr)
             ended = ended or (error if is_disk_full(error) else None)
         ended = ended or pending.stopped
     _say(done, len(tasks), total, steps)
@@ -271,9 +272,11 @@ def _bytes(text: str) -> int:
     return round(float(match[1]) * 1024 ** " kmgt".index(match[2] or " "))
 
 
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException, photo: str | os.PathLike[str] = "") -> str:
     """What went wrong with one photo, in a line, and what to try where memory did not suffice."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    from mattekit.photos.decoding import reason
+
+    text = reason(photo, error)
     scarce = ("out of memory", "can't allocate memory", "failed to allocate")  # torch on a GPU and on the CPU; OpenCV
     if isinstance(error, MemoryError) or any(words in text.lower() for words in scarce):
         text += "; with --max-memory, or a smaller --max-short-side, it needs less memory"

@@ -9,6 +9,7 @@ from mattekit.data.layouts import find_folders
 from mattekit.data.pairs import Folder, match
 from mattekit.data.reading import images_by_stem, read_cutout
 from mattekit.photos import read_image, read_matte
+from mattekit.photos.decoding import reason
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 
@@ -56,7 +57,7 @@ def check_folder(root: Folder, *, progress: bool = False) -> tuple[int, list[str
         try:
             sizes[path] = look(path, problems)
         except (OSError, MemoryError) as error:
-            problems.append(f"unreadable: {path}: {' '.join(str(error).split())}")
+            problems.append(f"unreadable: {path}: {reason(path, error)}")
     for group in groups:
         (_, first), *others = group.items()
         for _, path in others:

@@ -94,6 +94,10 @@ class CompositeFolders:
             foreground, alpha = put(foreground, alpha, background.shape[:2], self.place, rng)
         return compose(foreground, alpha, background, name=f"{path.stem} over {behind.stem}")
 
+    def name_of(self, index: int) -> str:
+        """What the foreground is called; the background is drawn."""
+        return self.files[index // self.backgrounds_each]["foreground"].stem
+
 
 def compose(foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, *, name: str = "") -> Sample:
     """A sample from its layers: I = αF + (1 - α)B, rounded where they are uint8.

@@ -90,6 +90,10 @@ class FixedComposites:
         image = (exact * foreground + (1 - exact) * background).astype(np.uint8)
         return Sample(image, alpha, foreground, background, trimap, pair.name)
 
+    def name_of(self, index: int) -> str:
+        """What the composite is called."""
+        return self.pairs[index].name
+
 
 def _cover(background: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """The top left of a background, enlarged where it is smaller than a height and width."""

@@ -13,7 +13,7 @@ from mattekit import trimap
 from mattekit._checks import check_nonnegative, check_number, check_positive
 from mattekit.data.batch import START, Batch, Position, collate
 from mattekit.data.sample import Sample
-from mattekit.data.sources import Source
+from mattekit.data.sources import Source, name_of
 from mattekit.data.transforms import Transform
 
 
@@ -215,15 +215,16 @@ class _BatchMaker(Dataset[Batch]):
 
     def _sample(self, epoch: int, index: int) -> Sample:
         rng = sample_generator(self.seed, epoch, index)
-        name = ""
+        name = name_of(self.source, index)
         try:
             sample = self.source(index, rng)
-            name = f" ({sample.name})"
+            name = sample.name or name
             if self.transform is not None:
                 sample = self.transform.apply(sample, self.transform.draw(sample, rng))
             return with_trimap(sample, self.kernels, rng)
         except Exception as error:
-            message = f"sample {index}{name} of epoch {epoch}: {type(error).__name__}: {error}"
+            called = f"{index} ({name})" if name else index
+            message = f"sample {called} of epoch {epoch}: {type(error).__name__}: {error}"
             raise SampleError(message) from error
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from mattekit.data.composites import compose
 from mattekit.data.geometry import check_probability, resize
 from mattekit.data.sample import Sample
-from mattekit.data.sources import Source
+from mattekit.data.sources import Source, name_of
 
 
 class MergeForegrounds:
@@ -46,6 +46,10 @@ class MergeForegrounds:
         if rng.random() >= self.probability:
             return sample
         return merge(sample, self.source(int(rng.integers(len(self.source))), rng))
+
+    def name_of(self, index: int) -> str:
+        """What the first sample is called."""
+        return name_of(self.source, index)
 
 
 def merge(first: Sample, second: Sample) -> Sample:

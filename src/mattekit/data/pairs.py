@@ -72,6 +72,10 @@ class PairFolder:
         check_index(index, self)
         return read_sample(self.files[index])
 
+    def name_of(self, index: int) -> str:
+        """What the photo is called: its file's name without suffix."""
+        return self.files[index]["image"].stem
+
 
 def match(found: Mapping[str, Mapping[str, Path]], problems: list[str]) -> list[dict[str, Path]]:
     """The files of each sample by field, matched by name with those of the first field, and in the order of names.

@@ -14,7 +14,8 @@ class Source(Protocol):
     """Anything with ``len(source)`` and ``source(index, rng)``.
 
     The generator is the sample's own: a source that draws, draws from it, so that a sample depends on the seed, the
-    epoch and the index alone.
+    epoch and the index alone. A source may also have ``name_of(index)``, what a sample is called before it is read, so
+    that an error can name one that cannot be.
     """
 
     def __len__(self) -> int: ...
@@ -84,10 +85,22 @@ class Mix:
     def __call__(self, index: int, rng: np.random.Generator) -> Sample:
         """A sample of the source whose share holds the index."""
         check_index(index, self)
-        chosen = int(np.searchsorted(self._ends, index, side="right"))
-        source = self.sources[chosen]
-        within = index - (int(self._ends[chosen - 1]) if chosen else 0)
+        source, within = self._place(index)
         return source(int(rng.integers(len(source))) if self.is_weighted else within, rng)
+
+    def name_of(self, index: int) -> str:
+        """What the sample is called; empty where it is drawn."""
+        return "" if self.is_weighted else name_of(*self._place(index))
+
+    def _place(self, index: int) -> tuple[Source, int]:
+        chosen = int(np.searchsorted(self._ends, index, side="right"))
+        return self.sources[chosen], index - (int(self._ends[chosen - 1]) if chosen else 0)
+
+
+def name_of(source: Source, index: int) -> str:
+    """What a sample is called before it is read; empty where its source does not say."""
+    own = getattr(source, "name_of", None)
+    return "" if own is None else own(index)
 
 
 def check_index(index: int, source: Source) -> None:

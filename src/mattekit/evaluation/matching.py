@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mattekit.photos import list_images
-from mattekit.photos.decoding import measure
+from mattekit.photos.decoding import measure, reason
 
 
 class FolderError(ValueError):
@@ -166,7 +166,7 @@ def _size(path: Path, problems: list[str]) -> tuple[int, int] | None:
     try:
         return measure(path)
     except (OSError, MemoryError) as error:
-        problems.append(f"unreadable: {path}: {error}")
+        problems.append(f"unreadable: {path}: {reason(path, error)}")
         return None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TypeAlias, cast
@@ -65,14 +65,8 @@ class Decoded:
 
 def decode(path: Source, then: Callable[[Decoded], Decoded]) -> Decoded:
     """Decode a file, and let ``then`` check or convert it. Whatever goes wrong is an OSError, but a lack of memory."""
-    try:
-        with nullcontext(path) if hasattr(path, "read") else open_regular(cast(Path, path)) as file:
-            return then(_decode(cast(BinaryIO, file)))
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:  # Pillow's readers raise what they like
-        name = getattr(path, "name", "a stream") if hasattr(path, "read") else os.fspath(cast(Path, path))
-        raise OSError(f"cannot read {name!r}: {error}") from error
+    with _opened(path) as file:
+        return then(_decode(file))
 
 
 def measure(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -81,25 +75,41 @@ def measure(path: str | os.PathLike[str]) -> tuple[int, int]:
     Raises:
         OSError: If it cannot be read.
     """
-    try:
-        with open_regular(path) as file:
-            if file.read(4) in _TIFF_STARTS:  # may be of a kind that Pillow does not know
-                file.seek(0)
-                height, width = _decode(file).pixels.shape[:2]
-                return height, width
+    with _opened(path) as file:
+        if file.read(4) in _TIFF_STARTS:  # may be of a kind that Pillow does not know
             file.seek(0)
-            with Image.open(file) as image:
-                width, height = image.size
-                tagged = any(word in str(key).lower() for key in image.info for word in ("exif", "xmp"))
-                if image.format == "PNG" and not tagged:
-                    image.verify()
-                    return height, width
-                image.load()
-                return (width, height) if _orientation(image) >= 5 else (height, width)
-    except (OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise OSError(f"cannot read {os.fspath(path)!r}: {error}") from error
+            height, width = _decode(file).pixels.shape[:2]
+            return height, width
+        file.seek(0)
+        with Image.open(file) as image:
+            width, height = image.size
+            tagged = any(word in str(key).lower() for key in image.info for word in ("exif", "xmp"))
+            if image.format == "PNG" and not tagged:
+                image.verify()
+                return height, width
+            image.load()
+            return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+@contextmanager
+def _opened(path: Source) -> Iterator[BinaryIO]:
+    """An open file. What goes wrong in reading it is an OSError that names it, as one of opening it does anyway."""
+    is_stream = hasattr(path, "read")
+    with nullcontext(path) if is_stream else open_regular(cast(Path, path)) as file:
+        try:
+            yield cast(BinaryIO, file)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow's readers raise what they like
+            name = getattr(path, "name", "a stream") if is_stream else os.fspath(cast(Path, path))
+            unknown = isinstance(error, Image.UnidentifiedImageError)  # it would name the file, too
+            raise OSError(f"cannot read {name!r}: {'cannot identify image file' if unknown else error}") from error
+
+
+def reason(path: str | os.PathLike[str], error: BaseException) -> str:
+    """What went wrong with a file, in a line that does not name it again where it stands beside its name."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.removeprefix(f"cannot read {os.fspath(path)!r}: ")
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

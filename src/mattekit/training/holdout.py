@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mattekit.data import Sample, Source
-from mattekit.data.sources import check_index
+from mattekit.data.sources import check_index, name_of
 
 
 class Part:
@@ -27,6 +27,10 @@ class Part:
         """The sample of an index."""
         check_index(index, self)
         return self.source(self.indices[index], rng)
+
+    def name_of(self, index: int) -> str:
+        """What the sample is called in its source."""
+        return name_of(self.source, self.indices[index])
 
 
 def hold_out(source: Source, share: float) -> tuple[Part, Part]:

@@ -9,7 +9,7 @@ torch is imported only by the checks that need it: NumPy callers of the metrics 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
@@ -69,17 +69,30 @@ def check_number(name: str, value: object, kind: type = Real) -> None:
 
 
 def check_positive(name: str, value: float) -> None:
-    """Check that a number is above zero."""
+    """Check that a number is above zero, and finite."""
     check_number(name, value)
     if not value > 0:
         raise ValueError(f"{name} must be positive, got {value!r}")
+    _check_not_infinite(name, value)
 
 
 def check_nonnegative(name: str, value: float) -> None:
-    """Check that a number is not below zero."""
+    """Check that a number is not below zero, and finite."""
     check_number(name, value)
     if not value >= 0:
         raise ValueError(f"{name} must not be negative, got {value!r}")
+    _check_not_infinite(name, value)
+
+
+def _check_not_infinite(name: str, value: float) -> None:
+    if value == math.inf:
+        raise ValueError(f"{name} must be finite, got {value!r}")
+
+
+def check_guidance(guidance: Sequence[int]) -> None:
+    """Check that context blocks, which are to guide, are an increasing choice of 1 to 5."""
+    if not set(guidance) <= {1, 2, 3, 4, 5} or list(guidance) != sorted(set(guidance)):
+        raise ValueError(f"guidance must name blocks 1 to 5, each once and in order, got {guidance}")
 
 
 def check_unmasked(name: str, x: object) -> None:

@@ -11,7 +11,7 @@ import torch
 from mattekit import checkpoints, cli
 from mattekit.data import SyntheticMattes, write_samples
 from mattekit.models import pp_matting
-from mattekit.training import TrainingError, ablate
+from mattekit.training import Settings, TrainingError, ablate, pp_matting_step
 from training.tiny import network
 
 QUICK = ("--size", "32", "--batch-size", "2", "--workers", "0", "--iterations", "2")
@@ -66,6 +66,20 @@ def test_what_does_not_begin(data, tmp_path, capsys):
     (tmp_path / "bad.toml").write_text("iteration = 3")
     refused("there is no setting 'iteration': did you mean 'iterations'?", data, "--config", tmp_path / "bad.toml")
     refused("holdout must be above 0", data, "--holdout", "0")
+    refused("encoder must be one of", data, "--encoder", "hrnet_w19", "--print-config")
+
+
+def test_batch_norms_want_two_images_a_process(data, weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    command = ("train", data, "--weights", weights, "--out", tmp_path / "run", *QUICK, "--batch-size")
+    rule = "batch_size must be at least {}: batch norms that are trained need two images a process, got {}"
+    assert call(*command, 1) == 2
+    assert rule.format(2, 1) in capsys.readouterr().err
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call(*command, 2) == 2
+    assert rule.format(4, 2) in capsys.readouterr().err
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)  # they see the whole batch there
+    assert len(pp_matting_step(Settings(weights=str(weights), batch_size=2)).loss_weights) == 3
 
 
 def test_print_config_is_what_config_reads(tmp_path, capsys):
@@ -121,6 +135,13 @@ def test_ablate_prints_the_tables(data, tmp_path, monkeypatch, capsys):
     assert asked == [(*row, seed, True) for row in rows for seed in (0, 1)]
 
 
+@pytest.mark.parametrize("option", ["--guidance", "--fusion"])
+def test_ablate_takes_no_settings_that_are_its_rows_own(option, capsys):
+    with pytest.raises(SystemExit):
+        call("ablate", "data", option, "5")
+    assert f"unrecognized arguments: {option} 5" in capsys.readouterr().err
+
+
 def test_ablate_really_trains(data, tmp_path):
     """One table with one seed, by the library, on the smallest network; a second call trains nothing."""
     from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
@@ -145,5 +166,7 @@ def test_ablate_really_trains(data, tmp_path):
     assert str(ablate(source, source, chosen, tmp_path, **options)) == str(first)
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("state.pt")}
     assert json.dumps(first.scores)
+    with pytest.raises(ValueError, match="seed must not be negative, got -1"):  # before anything is trained
+        ablate(source, source, chosen, tmp_path / "none", seeds=[0, -1], make_step=lambda own: pytest.fail("trained"))
     with pytest.raises(ValueError, match="tables must be 3, 4 or both"):
         ablate(source, source, chosen, tmp_path, tables=[5])

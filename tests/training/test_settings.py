@@ -19,7 +19,9 @@ def test_the_defaults_are_section_4_2():
 
 
 def test_toml_and_back(tmp_path):
-    settings = Settings(weights='a "quoted" näme.pth', guidance=(), tensorboard=True, weight_decay=1e-7, ema=0.999)
+    settings = Settings(
+        encoder_weights='a "quoted" näme.pth', guidance=(), tensorboard=True, weight_decay=1e-7, ema=0.999
+    )
     assert Settings.from_toml(settings.to_toml()) == settings
     (tmp_path / "run.toml").write_text(settings.to_toml(), encoding="utf-8")
     assert Settings.read(tmp_path / "run.toml") == settings
@@ -44,6 +46,22 @@ def test_toml_and_back(tmp_path):
         ("guidance = 5", "guidance must be a list, got 5"),
         ("guidance = ['5']", "guidance must be "),
         ("loss_weights = [1, 2]", "loss_weights must be three numbers"),
+        ("loss_weights = [1, nan, 1]", "loss_weights must be three numbers from 0 up, and finite"),
+        ("loss_weights = [0, 0, 0]", "loss_weights must not all be 0, got (0.0, 0.0, 0.0)"),
+        ("learning_rate = inf", "learning_rate must be finite, got inf"),
+        ("power = inf", "power must be finite, got inf"),
+        ("clip = inf", "clip must be finite, got inf"),
+        ("encoder_rate = inf", "encoder_rate must be finite, got inf"),
+        ("seed = 9223372036854775808", "seed must be at most 2**63 - 1, got 9223372036854775808"),
+        ("guidance = [9]", "guidance must name blocks 1 to 5, each once and in order, got (9,)"),
+        ("guidance = [1, 1]", "guidance must name blocks 1 to 5, each once and in order, got (1, 1)"),
+        ("encoder = 'nonsense'", "encoder must be one of 'efficientnet_lite0', "),
+        (
+            "weights = 'a'\nencoder = 'hrnet_w18'",
+            "encoder must be left out where weights are given: they bring their own",
+        ),
+        ("weights = 'a'\nguidance = [5]", "guidance must be left out where weights are given"),
+        ("weights = 'a'\nfusion = 'conv'", "fusion must be left out where weights are given"),
         ("warm_up = 10\niterations = 10", "warm_up must be below iterations, got 10 and 10"),
         ("weights = 'a'\nencoder_weights = 'b'", "encoder_weights must be left out"),
         ("tensorboard = 1", "tensorboard must be true or false, got 1"),
@@ -80,9 +98,13 @@ def parsed(*arguments):
 def test_options_stand_over_the_file(tmp_path):
     config = tmp_path / "run.toml"
     config.write_text("iterations = 7\nema = 0.5\n")
-    args = parsed("--iterations", "9", "--guidance", "--loss-weights", "1", "2", "3", "--tensorboard", "--weights", "w")
+    args = parsed(
+        "--iterations", "9", "--guidance", "--loss-weights", "1", "2", "3", "--tensorboard", "--encoder-weights", "w"
+    )
     chosen = options.chosen(args, config)
-    expected = Settings(iterations=9, ema=0.5, guidance=(), loss_weights=(1, 2, 3), tensorboard=True, weights="w")
+    expected = Settings(
+        iterations=9, ema=0.5, guidance=(), loss_weights=(1, 2, 3), tensorboard=True, encoder_weights="w"
+    )
     assert chosen == expected
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import check_nchw
+from mattekit._checks import check_guidance, check_nchw
 from mattekit._init import he_normal_, small_normal_
 from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.gated_conv import GatedConv
@@ -61,8 +61,7 @@ class HighResolutionDetailBranch(nn.Module):
         if not isinstance(guidance, Sequence):
             raise TypeError(f"guidance must be a sequence of blocks, such as (1, 3, 5), got {guidance!r}")
         guidance = tuple(guidance)
-        if not set(guidance) <= {1, 2, 3, 4, 5} or list(guidance) != sorted(set(guidance)):
-            raise ValueError(f"guidance must name blocks 1 to 5, each once and in order, got {guidance}")
+        check_guidance(guidance)
         if len(widths) != 4:
             raise ValueError(f"widths must have four numbers, got {tuple(widths)}")
         if len(guidance_channels) != 5:

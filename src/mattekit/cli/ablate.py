@@ -14,12 +14,13 @@ def add_parser(subparsers: SubParsers) -> None:
         help="train the rows of the paper's Tables 3 and 4 and print them",
         description="Train every row of the paper's Table 3 (which blocks guide) and Table 4 (how the two branches are "
         "fused) on the same data, for the same budget and with the same seeds, and print both tables with the spread "
-        "over the seeds. What was done is not done again: the same command goes on after a break.",
+        "over the seeds. The rows set guidance, fusion and seed, whatever --config says. What was done is not done "
+        "again: the same command goes on after a break.",
         epilog="Exit status: 0 if all is done, 1 if it stopped midway, 2 if it did not begin.",
     )
     parser.add_argument("--table", type=int, choices=(3, 4), help="this one alone")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
-    add_arguments(parser, "ablation", resumes=True)
+    add_arguments(parser, "ablation", resumes=True, but=("guidance", "fusion", "seed"))
 
 
 def run(args: argparse.Namespace) -> int:

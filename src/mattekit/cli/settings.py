@@ -4,19 +4,20 @@ import argparse
 import dataclasses
 import inspect
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from mattekit.training import Settings
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a parser an option for each setting; one that is left out is not in the namespace."""
+def add_options(parser: argparse.ArgumentParser, *, but: Collection[str] = ()) -> None:
+    """Give a parser an option for each setting but some; one that is left out is not in the namespace."""
     group = parser.add_argument_group(
         "settings", "Those of --config, and these over them. The defaults are the paper's."
     )
     told = _told()
-    for field in dataclasses.fields(Settings):
+    for field in (field for field in dataclasses.fields(Settings) if field.name not in but):
         option, default = "--" + field.name.replace("_", "-"), field.default
         shown = "none" if default is None else " ".join(map(str, default)) if isinstance(default, tuple) else default
         text = f"{told.get(field.name, '')} (default: {shown})".replace("%", "%%")

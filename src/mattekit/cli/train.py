@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,9 @@ def add_parser(subparsers: SubParsers) -> None:
     add_arguments(parser, "run")
 
 
-def add_arguments(parser: argparse.ArgumentParser, out: str, *, resumes: bool = False) -> None:
+def add_arguments(
+    parser: argparse.ArgumentParser, out: str, *, resumes: bool = False, but: Collection[str] = ()
+) -> None:
     """Describe the arguments that ``mattekit train`` and ``mattekit ablate`` share."""
     parser.add_argument("folders", metavar="DIR", type=Path, nargs="*", help="folders of data, which are joined")
     parser.add_argument("--out", metavar="DIR", type=Path, default=Path(out), help=f"folder to keep (default: {out})")
@@ -45,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, out: str, *, resumes: bool = 
     parser.add_argument("--print-config", action="store_true", help="print the settings as TOML, and do nothing else")
     if not resumes:
         parser.add_argument("--resume", action="store_true", help="go on with the run in --out, if there is one")
-    add_options(parser)
+    add_options(parser, but=but)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -86,10 +86,9 @@ def pp_matting(
         raise ValueError("encoder_weights must be None where weights are given: they hold the encoder too")
     if fusion is not None:
         check_choice("fusion", fusion, _FUSIONS)
-    if isinstance(encoder, str) and encoder not in _ENCODERS:
-        names = ", ".join(map(repr, _ENCODERS))
-        raise ValueError(f"encoder must be one of {names}, got {encoder!r}; timm's are modules: pass a TimmEncoder")
-    if encoder is not None and not isinstance(encoder, str):
+    if isinstance(encoder, str):
+        check_encoder_name(encoder)
+    elif encoder is not None:
         check_encoder(encoder)
     if weights is not None:
         return _from_weights(encoder, guidance, fusion, open_checkpoint(weights)).eval()
@@ -97,6 +96,13 @@ def pp_matting(
         encoder = _encoder_from_weights(encoder, read_checkpoint(encoder_weights))
     made = _narrowed(_ENCODERS[encoder or "hrnet_w48"]()) if isinstance(encoder, str | None) else encoder
     return _assemble(made, (1, 3, 5) if guidance is None else guidance, fusion or "replace")
+
+
+def check_encoder_name(name: str) -> None:
+    """Check that it is the name of an encoder."""
+    if name not in _ENCODERS:
+        names = ", ".join(map(repr, _ENCODERS))
+        raise ValueError(f"encoder must be one of {names}, got {name!r}; timm's are modules: pass a TimmEncoder")
 
 
 def _narrowed(encoder: Any) -> Any:

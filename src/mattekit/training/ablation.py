@@ -127,13 +127,16 @@ def ablate(
     if settings.weights:
         raise ValueError(f"weights must be left out: they bring their own parts along, got {settings.weights!r}")
     rows = {row.name: row for number in tables for row in TABLES[number]}
+    runs = [  # all of them are made before one begins
+        (name, dataclasses.replace(settings, guidance=row.guidance, fusion=row.fusion, seed=seed))
+        for name, row in rows.items()
+        for seed in seeds
+    ]
     scores: dict[str, list[dict[str, float]]] = {}
-    for name, row in rows.items():
-        for seed in seeds:
-            own = dataclasses.replace(settings, guidance=row.guidance, fusion=row.fusion, seed=seed)
-            options: dict[str, Any] = {"transform": transform, "validation": validation, "progress": progress}
-            run = Path(folder) / name / f"seed-{seed}"
-            scores.setdefault(name, []).append(train(make_step(own), source, own, run, resume=True, **options))
+    for name, own in runs:
+        options: dict[str, Any] = {"transform": transform, "validation": validation, "progress": progress}
+        run = Path(folder) / name / f"seed-{own.seed}"
+        scores.setdefault(name, []).append(train(make_step(own), source, own, run, resume=True, **options))
     return AblationResult(scores, tuple(tables))
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Self
 
-from mattekit._checks import check_choice, check_nonnegative, check_number, check_positive
+from mattekit._checks import check_choice, check_guidance, check_nonnegative, check_number, check_positive
 from mattekit.photos.decoding import open_regular
 
 _COUNTS = ("size", "batch_size", "iterations", "accumulate", "log_every", "checkpoint_every")
 _COUNTS_FROM_0 = ("workers", "seed", "warm_up", "validate_every", "sheet_every")
+_LARGEST_SEED = 2**63 - 1  # of TOML's integers, and with the number of a process added it is one that torch takes
 _SHARES = ("holdout", "momentum", "floor", "ema")
 _CHOICES = {
     "fusion": ("replace", "conv", "detail"),
@@ -41,7 +42,7 @@ class Settings:
         workers: Processes that prepare batches ahead, for each process that trains.
         holdout: Share of the samples kept for validation where no validation data are given.
         skip_errors: Leave samples out that cannot be read, and count them, instead of stopping.
-        seed: Everything random follows from it.
+        seed: Everything random follows from it; from 0 to 2**63 - 1.
         loss_weights: Weights of the semantic, the detail and the fusion loss.
         iterations: Steps of the optimiser.
         optimiser: "sgd" or "adamw".
@@ -131,12 +132,29 @@ class Settings:
             check_choice(name, getattr(self, name), choices)
         if self.size < 32:
             raise ValueError(f"size must be at least 32, got {self.size}")
-        if len(self.loss_weights) != 3 or min(self.loss_weights) < 0:
-            raise ValueError(f"loss_weights must be three numbers from 0 up, got {self.loss_weights}")
+        if self.seed > _LARGEST_SEED:
+            raise ValueError(f"seed must be at most 2**63 - 1, got {self.seed}")
+        if len(self.loss_weights) != 3 or not all(0 <= weight < math.inf for weight in self.loss_weights):
+            raise ValueError(f"loss_weights must be three numbers from 0 up, and finite, got {self.loss_weights}")
+        if not any(self.loss_weights):
+            raise ValueError(f"loss_weights must not all be 0, got {self.loss_weights}")
         if self.warm_up >= self.iterations:
             raise ValueError(f"warm_up must be below iterations, got {self.warm_up} and {self.iterations}")
         if self.weights and self.encoder_weights:
             raise ValueError("encoder_weights must be left out where weights are given: they hold the encoder too")
+        self._check_network()
+
+    def _check_network(self) -> None:
+        """Check what the network is made of; the names of encoders are the factory's, which needs torch."""
+        check_guidance(self.guidance)
+        changed = [name for name in ("encoder", "guidance", "fusion") if getattr(self, name) != getattr(Settings, name)]
+        if self.weights and changed:
+            rule = "must be left out where weights are given: they bring their own"
+            raise ValueError(f"{changed[0]} {rule}, got {getattr(self, changed[0])!r}")
+        if "encoder" in changed:
+            from mattekit.models.factory import check_encoder_name
+
+            check_encoder_name(self.encoder)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:

@@ -1,5 +1,6 @@
 """What is trained: a model and its losses."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -140,7 +141,8 @@ def pp_matting_step(settings: Settings) -> PPMattingStep:
         The step. Its new weights follow from the seed; torch's own generator is left as it was.
 
     Raises:
-        ValueError: If a name is unknown, or arguments and weights contradict each other.
+        ValueError: If a name is unknown, arguments and weights contradict each other, or a batch is of one image a
+            process, whose batch norms need two.
         RuntimeError: If weights cannot be read or do not fit.
 
     Example:
@@ -161,12 +163,25 @@ def pp_matting_step(settings: Settings) -> PPMattingStep:
                 fusion=settings.fusion,  # pyright: ignore[reportArgumentType]: the settings have checked it
                 encoder_weights=settings.encoder_weights,
             )
-    return PPMattingStep(
+    step = PPMattingStep(
         model.train(),
         loss_weights=settings.loss_weights,
         encoder_rate=settings.encoder_rate,
         freeze_encoder=settings.freeze == "encoder",
     )
+    _check_batch_size(step, settings)
+    return step
+
+
+def _check_batch_size(step: nn.Module, settings: Settings) -> None:
+    """Check that batch norms that train see two images at least, in the share of the batch that is this process's."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # as the launcher says, before they have met
+    if settings.sync_batch_norm and torch.cuda.is_available():
+        processes = 1  # as far as batch norms see
+    norms = (module for module in step.modules() if isinstance(module, nn.BatchNorm2d))
+    if settings.batch_size < 2 * processes and any(norm.training for norm in norms):
+        rule = f"at least {2 * processes}: batch norms that are trained need two images a process"
+        raise ValueError(f"batch_size must be {rule}, got {settings.batch_size}")
 
 
 def share_of_all(*counts: Tensor) -> Tensor:

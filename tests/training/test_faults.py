@@ -5,10 +5,13 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from mattekit import checkpoints
 from mattekit.data import SampleError
-from mattekit.training import StepResult, TrainingError, reproduce, train
-from training.test_resume import assert_equal, run, state
+from mattekit.training import ResumeError, StepResult, TrainingError, reproduce, train, validate
+from mattekit.training.checkpoint import write_state
+from training.test_resume import assert_equal, log, run, state
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, settings
 
 
@@ -69,6 +72,21 @@ class Bad:
         if index in self.bad:
             raise OSError("broken.jpg is truncated")
         return SOURCE(index, rng)
+
+
+class Drawn:
+    """A few samples for validation, of which some cannot be read."""
+
+    def __init__(self, length, bad=()):
+        self.length = length
+        self.bad = bad
+        self.fingerprint = "drawn"
+
+    def __len__(self):
+        return self.length
+
+    def __call__(self, index, rng):
+        return Bad(*self.bad)(index, rng)
 
 
 def test_a_bad_sample_is_named(tmp_path):
@@ -132,3 +150,79 @@ def test_a_full_disk_leaves_the_last_checkpoint(tmp_path):
     )
     run(tmp_path / "c", iterations=4)
     assert_equal(state(tmp_path / "b"), state(tmp_path / "c"))
+
+
+VALIDATED = {"iterations": 4, "checkpoint_every": 4, "validate_every": 2, "validation": Drawn(4)}
+
+
+def files(folder):
+    """What a run leaves, but for the times in its log."""
+    kept = {name: load_file(folder / f"{name}.safetensors") for name in ("best", "last")}
+    return {**kept, "state": state(folder), "validation": (folder / "validation.csv").read_text(), "log": log(folder)}
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alone")
+    run(folder, **VALIDATED)
+    return files(folder)
+
+
+@pytest.mark.parametrize("at", [3, 4, 6, 7])
+def test_a_run_killed_between_two_files_is_the_run_left_alone(tmp_path, monkeypatch, alone, at):
+    """At iterations 2 and 4 it writes last.safetensors, state.pt, perhaps best.safetensors, and state.pt again."""
+
+    def counted(write):
+        def writes(*arguments):
+            nonlocal left
+            left -= 1
+            if not left:
+                raise KeyboardInterrupt
+            write(*arguments)
+
+        return writes
+
+    left = at
+    monkeypatch.setattr("mattekit.training.run.write_state", counted(write_state))
+    monkeypatch.setattr("mattekit.checkpoints.save", counted(checkpoints.save))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, **VALIDATED)
+    run(tmp_path, **VALIDATED, resume=True)
+    assert_equal(files(tmp_path), alone)
+
+
+def test_a_bad_validation_sample_costs_no_iteration(tmp_path, alone):
+    bad = {**VALIDATED, "validation": Drawn(4, bad=[1])}
+    with pytest.raises(SampleError, match=r"^validation sample 1: OSError: broken\.jpg is truncated$"):
+        run(tmp_path, **bad)
+    assert state(tmp_path)["progress"]["iteration"] == 2
+    with pytest.raises(SampleError, match="validation sample 1: "):
+        run(tmp_path, **bad, resume=True)
+    with pytest.warns(UserWarning, match=r"cannot be read: 1 samples\n  validation sample 1: OSError: broken\.jpg"):
+        run(tmp_path, **bad, resume=True, skip_errors=True)
+    assert_equal(files(tmp_path)["last"], alone["last"])
+    assert log(tmp_path) == alone["log"]
+    assert [row.split(",")[0] for row in (tmp_path / "validation.csv").read_text().splitlines()[1:]] == ["2", "4"]
+
+
+def test_a_validation_without_any_sample_stops():
+    none = pytest.raises(SampleError, match="none of the 2 validation samples can be read")
+    with pytest.warns(UserWarning, match="cannot be read: 2 samples"), none:
+        validate(Convolutions(), Drawn(2, bad=[0, 1]), skip_errors=True)
+
+
+def test_a_run_that_a_bad_sample_stopped_goes_on_without_it(tmp_path):
+    with pytest.raises(SampleError):
+        run(tmp_path / "run", Bad(4), iterations=5)
+    run(tmp_path / "run", Bad(4), iterations=5, resume=True, skip_errors=True)
+    run(tmp_path / "alone", Bad(4), iterations=5, skip_errors=True)
+    assert_equal(state(tmp_path / "run"), state(tmp_path / "alone"))
+
+
+def test_a_damaged_log_is_named(tmp_path):
+    run(tmp_path, iterations=2, log_every=1)
+    with (tmp_path / "log.csv").open("a") as file:
+        file.write("abc,1\n")
+    message = r"log\.csv, line 4 must begin with an iteration, got 'abc': mend or delete the line"
+    with pytest.raises(ResumeError, match=message):
+        run(tmp_path, iterations=2, log_every=1, resume=True)

@@ -16,8 +16,8 @@ from mattekit.photos import write_atomically
 from mattekit.training.fingerprints import fingerprint
 from mattekit.training.settings import Settings
 
-_HARMLESS = ("workers", "log_every", "checkpoint_every", "validate_every", "sheet_every", "tensorboard")
-"""Settings that another run of the same may have otherwise: no weight depends on them."""
+_HARMLESS = ("workers", "skip_errors", "log_every", "checkpoint_every", "validate_every", "sheet_every", "tensorboard")
+"""Settings that another run of the same may have otherwise: no weight that a run got to depends on them."""
 
 
 class TrainingError(RuntimeError):
@@ -38,6 +38,7 @@ class Progress:
         skipped: Samples that could not be read, and were left out.
         best: The lowest SAD of a validation.
         scores: Of the last validation.
+        looked: The iteration after which samples were last validated or drawn.
     """
 
     iteration: int = 0
@@ -45,6 +46,7 @@ class Progress:
     skipped: int = 0
     best: float = float("inf")
     scores: dict[str, float] = dataclasses.field(default_factory=dict)
+    looked: int = 0
 
 
 def identity(
@@ -118,7 +120,7 @@ def read_state(path: Path, wanted: Mapping[str, Any]) -> dict[str, Any]:
     other = [
         f"{name} is {_shown(name, wanted)}, was {_shown(name, found)}"
         for name in {**wanted, **found}
-        if _shown(name, wanted) != _shown(name, found)
+        if name not in _HARMLESS and _shown(name, wanted) != _shown(name, found)
     ]
     if other:
         raise ResumeError(f"{path} is of another run, and cannot be resumed: {'; '.join(other)}")

@@ -13,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mattekit.photos import write_atomically
+from mattekit.training.checkpoint import ResumeError
 from mattekit.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,12 +29,20 @@ class Log:
         folder: Gets ``log.csv`` and ``validation.csv``.
         settings: How often a line is written, and whether for TensorBoard too.
         iteration: Where the run goes on.
+        validated: Whether it was validated there already.
         accelerator: The processes, of which the main one writes.
         progress: Show a bar.
     """
 
     def __init__(
-        self, folder: Path, settings: Settings, iteration: int, *, accelerator: "Accelerator", progress: bool
+        self,
+        folder: Path,
+        settings: Settings,
+        iteration: int,
+        *,
+        validated: bool,
+        accelerator: "Accelerator",
+        progress: bool,
     ) -> None:
         self.folder = folder
         self.accelerator = accelerator
@@ -50,8 +59,8 @@ class Log:
             disable=not (is_main and progress),
         )
         if is_main:
-            for name in ("log.csv", "validation.csv"):
-                _cut(folder / name, iteration)
+            _cut(folder / "log.csv", iteration)
+            _cut(folder / "validation.csv", iteration if validated else iteration - 1)
 
     def __enter__(self) -> "Log":
         return self
@@ -142,7 +151,19 @@ def _cut(path: Path, iteration: int) -> None:
     """Drop the lines beyond an iteration, and one that was being written when the run was killed."""
     if not path.exists():
         return
-    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
-    kept = [row for row in rows if row.endswith("\n") and int(row.partition(",")[0]) <= iteration]
-    text = "".join([head, *kept]) if kept else ""
-    write_atomically(path, lambda file: file.write(text.encode()))
+    head, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+    kept = []
+    for number, row in enumerate(rows, 2):
+        if row.endswith(b"\n") and _iteration(row, f"{path}, line {number}") <= iteration:
+            kept.append(row)
+    text = b"".join([head, *kept]) if kept else b""
+    write_atomically(path, lambda file: file.write(text))
+
+
+def _iteration(row: bytes, where: str) -> int:
+    first = row.partition(b",")[0].strip()
+    try:
+        return int(first)
+    except ValueError as error:
+        said = first.decode(errors="replace")
+        raise ResumeError(f"{where} must begin with an iteration, got {said!r}: mend or delete the line") from error

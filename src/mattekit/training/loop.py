@@ -95,11 +95,14 @@ def train(
         collate=collate,
     )
     batches = iter(loader)
+    begun = run.progress.iteration
+    validated = run.progress.looked == begun
     with (
-        Log(run.folder, settings, run.progress.iteration, accelerator=accelerator, progress=progress) as log,
+        Log(run.folder, settings, begun, validated=validated, accelerator=accelerator, progress=progress) as log,
         faults.midway(run),
     ):
         log.sums, log.count = run.log_sums
+        run.look(log, validation)  # where the run was stopped before it had
         while run.progress.iteration < settings.iterations:
             rate = run.set_rate()
             before, taken, waited = random_state(), [], 0.0
@@ -133,12 +136,7 @@ def train(
                 others = {"learning_rate": rate, "epoch": run.progress.position.epoch}
                 log.line(run.progress.iteration, {**others, "skipped": run.progress.skipped})
             with log.paused():
-                if validation is not None and run.is_due(settings.validate_every):
-                    run.validate(validation, log)
-                if validation is not None and run.is_due(settings.sheet_every):
-                    run.draw(validation)
-                if run.is_due(settings.checkpoint_every):
-                    run.save(log)
+                run.keep(log, validation)
     return run.progress.scores
 
 

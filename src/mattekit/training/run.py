@@ -27,9 +27,9 @@ from mattekit.training.checkpoint import (
 )
 from mattekit.training.logs import Log
 from mattekit.training.settings import Settings, rate_factor
-from mattekit.training.sheets import write_sheets
+from mattekit.training.sheets import SHEET, write_sheets
 from mattekit.training.step import Step
-from mattekit.training.validation import validate
+from mattekit.training.validation import read, validate
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -105,11 +105,37 @@ class Run:
             group["lr"] = rate * group.get("rate", 1.0)
         return rate
 
+    def keep(self, log: Log, validation: Source | None) -> None:
+        """Write the checkpoint, validate and draw, if one of them is due.
+
+        The checkpoint is first, so that a sample that cannot be read costs no iteration. What was seen of the samples
+        is kept by a second one: a run that was stopped between the two begins with `look`.
+        """
+        if self.is_due(self.settings.checkpoint_every) or self._is_to_look(validation):
+            self.save(log)
+        self.look(log, validation)
+
+    def look(self, log: Log, validation: Source | None) -> None:
+        """Validate and draw, if that is due and was not done yet after this iteration, and keep that it was."""
+        if validation is None or not self._is_to_look(validation):
+            return
+        if self.is_due(self.settings.validate_every):
+            self.validate(validation, log)
+        if self.is_due(self.settings.sheet_every):
+            self.draw(validation)
+        self.progress.looked = self.progress.iteration
+        self._save_state(log)
+
     def validate(self, source: Source, log: Log) -> None:
         """Score what is kept, and save it if it is the best so far."""
         own = self.accelerator
         scores = validate(
-            self.kept.model, source, rank=own.process_index, processes=own.num_processes, device=own.device
+            self.kept.model,
+            source,
+            rank=own.process_index,
+            processes=own.num_processes,
+            device=own.device,
+            skip_errors=self.settings.skip_errors,
         )
         self.progress.scores = scores
         log.validation(self.progress.iteration, scores)
@@ -120,10 +146,20 @@ class Run:
     def draw(self, source: Source) -> None:
         """Write sheets of some samples."""
         if self.accelerator.is_main_process:
-            write_sheets(self.folder / "sheets", self.progress.iteration, self.kept.model, source)
+            samples = list(read(source, range(min(SHEET, len(source))), skip_errors=self.settings.skip_errors))
+            if samples:
+                write_sheets(self.folder / "sheets", self.progress.iteration, self.kept.model, samples)
 
     def save(self, log: Log) -> None:
-        """Write the checkpoint and the last weights."""
+        """Write the last weights and the checkpoint.
+
+        The weights are first: a run that is killed between the two writes them again, where it would take a checkpoint
+        as a sign that they are there.
+        """
+        self._save_weights("last.safetensors")
+        self._save_state(log)
+
+    def _save_state(self, log: Log) -> None:
         sums = {name: value.cpu() for name, value in log.sums.items()}
         own = {"random": random_state(), "log": (sums, log.count)}
         everyone = processes.gathered(self.accelerator, own)
@@ -137,7 +173,10 @@ class Run:
                 "processes": everyone,
             }
             write_state(self.folder / "state.pt", state)
-        self._save_weights("last.safetensors")
+
+    def _is_to_look(self, validation: Source | None) -> bool:
+        is_due = any(map(self.is_due, (self.settings.validate_every, self.settings.sheet_every)))
+        return validation is not None and is_due and self.progress.looked != self.progress.iteration
 
     def _found(self, resume: bool) -> dict[str, Any] | None:
         path = self.folder / "state.pt"

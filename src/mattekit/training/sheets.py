@@ -1,11 +1,12 @@
 """Pictures of what a network makes of some samples, in sheets."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from mattekit.data import Sample, Source, sample_generator
+from mattekit.data import Sample
 from mattekit.inference import predict
 from mattekit.models import PPMatting
 from mattekit.photos import write_image
@@ -16,13 +17,15 @@ from mattekit.training.figure import figure5
 CELL = (160, 160)
 """Width and height of a panel, in pixels."""
 
+SHEET = 4
+"""Samples of a sheet."""
 
-def write_sheets(folder: Path, iteration: int, model: nn.Module, source: Source, *, count: int = 4) -> None:
-    """Write photo, semantic map, detail map, matte and truth of the first samples, and Figure 5 of the first of them.
+
+def write_sheets(folder: Path, iteration: int, model: nn.Module, samples: Sequence[Sample]) -> None:
+    """Write photo, semantic map, detail map, matte and truth of some samples, and Figure 5 of the first of them.
 
     Of a network that is no PP-Matting the maps that it lacks are left out, and so is Figure 5.
     """
-    samples = [source(index, sample_generator(0, 0, index)) for index in range(min(count, len(source)))]
     rows = [_maps(model, sample) for sample in samples]
     panels = [[*map(Panel, row.values())] for row in rows]
     write_image(folder / f"{iteration:07}.png", contact_sheet(panels, CELL, titles=list(rows[0])))

@@ -7,6 +7,7 @@ from PIL import Image
 from data_room.test_sources import composition_1k, save
 from mattekit import cli
 from mattekit.data import DataError, check_folder, open_folder
+from mattekit.photos import decoding
 
 
 def grey(path, value, size=(6, 4)):
@@ -29,6 +30,14 @@ def test_a_good_folder(folder, capsys):
     out, err = capsys.readouterr()
     assert out == "9 files read, all is well\n"
     assert "9/9" in err  # the progress bar
+
+
+def test_every_file_is_decoded_once(folder, monkeypatch):
+    decoded = []
+    decode = decoding._decode
+    monkeypatch.setattr(decoding, "_decode", lambda file: decoded.append(file.name) or decode(file))
+    check_folder(folder)
+    assert len(decoded) == len(set(decoded)) == 9
 
 
 def test_all_that_is_wrong_is_listed_at_once(folder, capsys):

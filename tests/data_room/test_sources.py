@@ -17,6 +17,7 @@ from mattekit.data import (
     Sample,
     SyntheticMattes,
     benchmark,
+    check_folder,
     list_file,
     open_folder,
     write_samples,
@@ -54,6 +55,19 @@ def test_mattes_of_16_bits_keep_them(tmp_path):
     deep = np.arange(24, dtype=np.uint16).reshape(4, 6) * 2000
     Image.fromarray(deep).save(tmp_path / "alpha" / "cat.png")
     assert np.array_equal(open_folder(tmp_path)(0, RNG).alpha, deep.astype(np.float32) / 65535)
+
+
+def test_a_matte_in_colour_is_refused_and_a_grey_one_of_three_channels_is_not(tmp_path):
+    save(tmp_path / "image" / "cat.png")
+    path = tmp_path / "alpha" / "cat.png"
+    save(path)
+    with pytest.raises(OSError, match=f"^cannot read '{path}': it has colours; a matte is grey"):
+        open_folder(tmp_path)(0, RNG)
+    grey = np.dstack([np.arange(24, dtype=np.uint8).reshape(4, 6) * 10] * 3)
+    grey[..., 1] += 3  # the noise of JPEG
+    Image.fromarray(grey).save(path)
+    assert np.array_equal(open_folder(tmp_path)(0, RNG).alpha, grey[..., 0] / np.float32(255))
+    assert check_folder(tmp_path) == (2, [])  # the same rule
 
 
 def test_everything_that_does_not_match_is_listed(tmp_path):
@@ -193,6 +207,9 @@ def test_distinctions_646_without_a_list_of_foregrounds_says_so(tmp_path):
         benchmark("distinctions-646", tmp_path, "test", backgrounds=tmp_path / "voc")
 
 
+P3M = {"original_image": "RGB", "mask": "L", "trimap": "RGB"}
+
+
 @pytest.mark.parametrize(
     ("name", "split", "folders"),
     [
@@ -201,7 +218,7 @@ def test_distinctions_646_without_a_list_of_foregrounds_says_so(tmp_path):
         ("am-2k", "train", {f"train/{f}": "RGB" for f in ("original", "fg", "bg")} | {"train/mask": "L"}),
         ("am-2k", "validation", {"validation/original": "RGB", "validation/mask": "L", "validation/trimap": "L"}),
         ("p3m-10k", "train", {f"train/{f}": "RGB" for f in ("blurred_image", "fg", "bg")} | {"train/mask": "L"}),
-        ("p3m-10k", "p3m-500-np", {f"validation/P3M-500-NP/{f}": "RGB" for f in ("original_image", "mask", "trimap")}),
+        ("p3m-10k", "p3m-500-np", {f"validation/P3M-500-NP/{f}": mode for f, mode in P3M.items()}),
     ],
 )
 def test_data_sets_of_photos(tmp_path, name, split, folders):
@@ -232,14 +249,34 @@ def test_lists_of_paddleseg(tmp_path):
     cat, dog = source(0, RNG), source(1, RNG)
     assert (cat.name, cat.has_layers, dog.name, dog.has_layers) == ("cat", True, "dog", False)
     assert cat.trimap is not None
-    (tmp_path / "val.txt").write_text("val/cat.jpg\nval/fg/cow.png bg/x.jpg\na/fg/b c d e\n")
+    (tmp_path / "val.txt").write_text("val/cat.jpg\n\nval/fg/cow.png bg/x.jpg\na/fg/b c d e\n")
     with pytest.raises(DataError) as caught:
         list_file(tmp_path, "val.txt")
-    assert [problem.split(":")[0].rsplit(", ")[-1] for problem in caught.value.problems] == ["line 1", "line 3"]
+    assert [problem.split(":")[0].rsplit(", ")[-1] for problem in caught.value.problems] == ["line 1", "line 4"]
     (tmp_path / "val.txt").write_text("val/fg/cow.png|bg/x y.jpg")
     with pytest.raises(DataError, match=r"no file: .*x y\.jpg") as caught:
         list_file(tmp_path, "val.txt", separator="|")
     assert len(caught.value.problems) == 3
+    (tmp_path / "val.txt").write_text("val/fg/cow.png||bg/x.jpg")
+    with pytest.raises(DataError, match=r"val\.txt, line 1: must be FOREGROUND\|\[BACKGROUND\]\|\[TRIMAP\]"):
+        list_file(tmp_path, "val.txt", separator="|")
+    (tmp_path / "val.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=r"val\.txt: must have a line at least, got none"):
+        list_file(tmp_path, "val.txt")
+
+
+def test_a_foreground_of_a_list_stands_over_two_backgrounds(tmp_path):
+    """The names differ, so that the samples can be written; any blanks and tabs stand between the files."""
+    for name in ("fg/c.png", "fg/c_1.png", "bg/x.png", "bg/y.png"):
+        save(tmp_path / name)
+    for name in ("alpha/c.png", "alpha/c_1.png"):
+        save(tmp_path / name, mode="L")
+    (tmp_path / "list.txt").write_text("fg/c.png  bg/x.png\nfg/c.png\tbg/y.png\nfg/c_1.png bg/x.png\n")
+    source = list_file(tmp_path, "list.txt")
+    write_samples(source, tmp_path / "out")
+    written = sorted(path.stem for path in (tmp_path / "out" / "image").iterdir())
+    assert written == ["c_0", "c_1", "c_1_0"]
+    assert [pair.background.name for pair in source.pairs] == ["x.png", "y.png", "x.png"]
 
 
 @pytest.mark.parametrize(

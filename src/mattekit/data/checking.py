@@ -7,9 +7,10 @@ import numpy as np
 
 from mattekit.data.layouts import find_folders
 from mattekit.data.pairs import Folder, match
-from mattekit.data.reading import images_by_stem, read_cutout
+from mattekit.data.reading import has_colours, images_by_stem, read_cutout
 from mattekit.photos import read_image, read_matte
 from mattekit.photos.decoding import reason
+from mattekit.photos.reading import decode_matte
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 
@@ -77,8 +78,9 @@ def _look_at_cutout(path: Path, problems: list[str]) -> tuple[int, int]:
 
 
 def _look_at_alpha(path: Path, problems: list[str]) -> tuple[int, int]:
-    alpha, colours = read_matte(path, bits=None), read_image(path)
-    if (colours != colours[..., :1]).any():
+    decoded = decode_matte(path)
+    alpha = decoded.first_channel()
+    if has_colours(decoded.pixels):
         problems.append(f"no matte: {path} has colours; a matte is grey")
     _look_for_foreground(path, alpha, problems)
     return _size(alpha)

@@ -1,8 +1,9 @@
 """Composites of fixed pairs: the protocols of section 4.1, and the list files of PaddleSeg."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -144,27 +145,37 @@ def pair_up(
 
 
 def read_names(path: Path) -> list[str]:
-    """The lines of a list of names, of any line ends, without empty ones."""
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    """The lines of a list of names, of any line ends, without empty ones; DataError if there is none."""
+    return [line for _, line in _numbered_lines(path)]
+
+
+def _numbered_lines(path: Path) -> list[tuple[int, str]]:
+    lines = enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1)
+    found = [(number, line.strip()) for number, line in lines if line.strip()]
+    if not found:
+        raise DataError([f"{path}: must have a line at least, got none"])
+    return found
 
 
 def list_file(root: Folder, list_name: str, *, separator: str = " ") -> FixedComposites:
     """Read a list as PaddleSeg's matting uses them: a line ``foreground [background] [trimap]`` for each sample.
 
     The matte of ``train/fg/cat.jpg`` is ``train/alpha/cat.jpg``, or that name with another image suffix. A line of one
-    file is a photo.
+    file is a photo. Samples are called by their foregrounds; where two have one name, all are called
+    ``<foreground>_0``, ``<foreground>_1`` and so on.
 
     Args:
         root: The folder that the paths of the list start from.
         list_name: The list, from there.
-        separator: What stands between the files of a line; ``"|"`` where names hold blanks.
+        separator: What stands between the files of a line; ``"|"`` where names hold blanks. The blank stands for any
+            number of blanks and tabs.
 
     Returns:
         The source, in the order of the list.
 
     Raises:
         OSError: If the list cannot be read.
-        DataError: If a line has no or more than three files, or a file is missing; all are listed.
+        DataError: If there is no line, or one has no or more than three files, or a file is missing; all are listed.
 
     Source:
         PaddleSeg's ``MattingDataset``, which enlarges backgrounds bilinearly; here they are as in Composition-1k.
@@ -181,11 +192,11 @@ def list_file(root: Folder, list_name: str, *, separator: str = " ") -> FixedCom
     """
     root = Path(root)
     problems, pairs = [], []
-    for number, line in enumerate(read_names(root / list_name), 1):
-        names = line.split(separator)
+    for number, line in _numbered_lines(root / list_name):
+        names = [name.strip() for name in line.split(None if separator == " " else separator)]
         parts = PurePosixPath(names[0]).parts
-        if len(names) > 3 or "fg" not in parts[:-1]:
-            rule = "FOREGROUND [BACKGROUND] [TRIMAP], the first in a folder fg"
+        if len(names) > 3 or not all(names) or "fg" not in parts[:-1]:
+            rule = f"FOREGROUND{separator}[BACKGROUND]{separator}[TRIMAP], the first in a folder fg"
             problems.append(f"{root / list_name}, line {number}: must be {rule}, got {line!r}")
             continue
         place = len(parts) - 1 - parts[::-1].index("fg")
@@ -194,6 +205,11 @@ def list_file(root: Folder, list_name: str, *, separator: str = " ") -> FixedCom
         pairs.append(Pair(Path(names[0]).stem, root / names[0], alpha, *others))
     if problems:
         raise DataError(problems)
+    if len({pair.name for pair in pairs}) < len(pairs):
+        counts: Counter[str] = Counter()
+        for index, pair in enumerate(pairs):
+            pairs[index] = replace(pair, name=f"{pair.name}_{counts[pair.name]}")
+            counts[pair.name] += 1
     return FixedComposites(pairs)
 
 

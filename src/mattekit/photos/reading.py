@@ -94,7 +94,12 @@ def read_matte(path: str | os.PathLike[str], *, bits: Bits | None = 8) -> np.nda
         >>> read_matte(files("mattekit") / "assets" / "lemur_alpha.png").shape
         (440, 680)
     """
-    return to_bits(decode(path, _check_matte).first_channel(), bits)
+    return to_bits(decode_matte(path).first_channel(), bits)
+
+
+def decode_matte(path: str | os.PathLike[str]) -> Decoded:
+    """What `read_matte` takes the first channel of, checked as it says."""
+    return decode(path, _check_matte)
 
 
 def read_mask(path: str | os.PathLike[str]) -> np.ndarray:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from mattekit import checkpoints
 from mattekit.data import SampleError
+from mattekit.data.loader import epoch_order
 from mattekit.training import ResumeError, StepResult, TrainingError, reproduce, train, validate
 from mattekit.training.checkpoint import write_state
 from training.test_resume import assert_equal, log, run, state
@@ -41,7 +42,7 @@ def test_nan_stops_with_names_and_a_dump_that_reproduces_it(tmp_path, where, sai
     message = str(caught.value)
     assert message.startswith("iteration 3 stopped: " + said)
     assert message.count(" 3/") == 8, "the names of the eight samples of two batches"
-    assert "the last checkpoint, if there is one, is good" in message
+    assert f"the last checkpoint, {tmp_path / 'state.pt'}, is good" in message
     assert state(tmp_path)["progress"]["iteration"] == 2
 
     again = Exploding(Convolutions(), calls=0, where=where)
@@ -105,8 +106,51 @@ def test_a_log_that_cannot_be_written_stops_a_run_midway(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr("mattekit.training.logs._append", full)
-    with pytest.raises(TrainingError, match="iteration 1 stopped: No space left on device; the last checkpoint"):
+    with pytest.raises(TrainingError, match="iteration 1 stopped: OSError: No space left on device; there is no"):
         run(tmp_path, iterations=3, log_every=1)
+
+
+class Failing(ConvolutionStep):
+    """Its fourth call has no memory left."""
+
+    calls = 0
+
+    def forward(self, batch):
+        self.calls += 1
+        if self.calls == 4:
+            raise RuntimeError("out of memory")
+        return super().forward(batch)
+
+
+def test_whatever_stops_a_run_midway_says_how_far_it_was(tmp_path):
+    message = r"^iteration 3 stopped: RuntimeError: out of memory; the last checkpoint, .*state\.pt, is good$"
+    with pytest.raises(TrainingError, match=message) as caught:
+        run(tmp_path, step=Failing(Convolutions()), iterations=6)
+    assert not isinstance(caught.value, ResumeError), "which the command line takes for a run that did not begin"
+
+
+def test_a_batch_without_a_sample_is_passed_over(tmp_path):
+    bad = int(epoch_order(0, 0, len(SOURCE))[3])
+    run(tmp_path, Bad(bad), iterations=9, batch_size=1, checkpoint_every=9, skip_errors=True)
+    progress = state(tmp_path)["progress"]
+    assert progress["skipped"] == 1
+    assert progress["position"] == {"epoch": 1, "index": 0}
+
+
+def test_a_source_without_any_sample_stops_a_run(tmp_path):
+    message = r"in a whole epoch no batch has a sample for every process; left out of the last:\n  sample \d of epoch 1"
+    with pytest.raises(SampleError, match=message):
+        run(tmp_path, Bad(*range(10)), iterations=1, skip_errors=True)
+
+
+def test_processes_that_find_different_checkpoints_are_refused(tmp_path, monkeypatch):
+    run(tmp_path, iterations=2)
+    monkeypatch.setattr("mattekit.training.processes.gathered", lambda own, found: [found, "no checkpoint"])
+    message = (
+        r"state\.pt must be the same for all processes, got iteration 2 in process 0, no checkpoint in process 1: "
+    )
+    with pytest.raises(ResumeError, match=message):
+        run(tmp_path, iterations=2, resume=True)
 
 
 FULL_DISK = """

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from mattekit.data.loader import epoch_order
 from mattekit.training import TrainingError
 from training.test_resume import assert_equal, log, run, state
-from training.tiny import network
+from training.tiny import SOURCE, network
+from training.two_processes import SomeUnreadable
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,20 @@ def test_their_logs_agree(runs):
 
 def test_two_killed_processes_resume(runs):
     assert_equal(state(runs / "alone"), state(runs / "killed"))
+
+
+def test_they_pass_over_a_batch_that_leaves_one_of_them_without_a_sample(runs):
+    """And count what both of them skip."""
+    order = [(epoch, index) for epoch in range(4) for index in epoch_order(0, epoch, len(SOURCE))]
+    at = skipped = iterations = 0
+    while iterations < 4:
+        readable = [index not in SomeUnreadable.bad for _, index in order[at : at + 4]]
+        at += 4
+        skipped += readable.count(False)
+        iterations += any(readable[:2]) and any(readable[2:])
+    progress = state(runs / "alone")["progress"]
+    assert progress["skipped"] == skipped
+    assert progress["position"] == dict(zip(("epoch", "index"), divmod(at, len(SOURCE)), strict=True))
 
 
 def test_another_number_of_processes_is_refused(runs):

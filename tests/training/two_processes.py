@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 import torch._dynamo  # an optimiser imports it, which takes each process three seconds
 
+from mattekit.data.loader import epoch_order
 from mattekit.training import PPMattingStep, step, train
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, network, settings
 
@@ -44,7 +45,19 @@ class SomeLayers:
         return sample if index % 2 else replace(sample, foreground=None, background=None)
 
 
-def fork(folder, make_step, processes, resume=False):
+class SomeUnreadable(SomeLayers):
+    """The whole share of a process in the first batch cannot be read, nor can another sample."""
+
+    fingerprint = "some unreadable"
+    bad = tuple(epoch_order(0, 0, len(SOURCE))[[0, 1, 6]].tolist())
+
+    def __call__(self, index, rng):
+        if index in self.bad:
+            raise OSError("it is truncated")
+        return super().__call__(index, rng)
+
+
+def fork(folder, make_step, processes, source=SomeLayers, resume=False):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,8 +73,9 @@ def fork(folder, make_step, processes, resume=False):
             names |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
             os.environ.update({name: str(value) for name, value in names.items()})
         try:
-            chosen = settings(iterations=ITERATIONS, checkpoint_every=2, learning_rate=0.05)
-            train(make_step(), SomeLayers(), chosen, folder, transform=TRANSFORM, resume=resume)
+            options = {"checkpoint_every": 2, "learning_rate": 0.05, "skip_errors": source is SomeUnreadable}
+            chosen = settings(iterations=ITERATIONS, **options)
+            train(make_step(), source(), chosen, folder, transform=TRANSFORM, resume=resume)
         except BaseException as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -84,8 +98,8 @@ def main():
     ended(fork(root / "one", lambda: Frozen(network()), 1))
     ended(fork(root / "two", lambda: Frozen(network()), 2))
     ended(fork(root / "unweighted", unweighted, 2))
-    ended(fork(root / "alone", lambda: ConvolutionStep(Convolutions()), 2))
-    children = fork(root / "killed", lambda: ConvolutionStep(Convolutions()), 2)
+    ended(fork(root / "alone", lambda: ConvolutionStep(Convolutions()), 2, SomeUnreadable))
+    children = fork(root / "killed", lambda: ConvolutionStep(Convolutions()), 2, SomeUnreadable)
     while not (root / "killed" / "state.pt").exists():
         time.sleep(0.02)
     for pid in children:
@@ -93,7 +107,7 @@ def main():
     for pid in children:
         os.waitpid(pid, 0)
     print(torch.load(root / "killed" / "state.pt", weights_only=True)["progress"]["iteration"])
-    ended(fork(root / "killed", lambda: ConvolutionStep(Convolutions()), 2, resume=True))
+    ended(fork(root / "killed", lambda: ConvolutionStep(Convolutions()), 2, SomeUnreadable, resume=True))
 
 
 if __name__ == "__main__":

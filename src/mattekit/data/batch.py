@@ -86,7 +86,7 @@ def collate(samples: Sequence[Sample], *, position: Position = START, skipped: S
         (torch.Size([1, 3, 2, 3]), 0.200..., [False])
     """
     if not samples:
-        raise ValueError("samples must hold at least one, got none" + "".join(f"\n  {line}" for line in skipped))
+        raise ValueError("samples must hold at least one, got none")
     size = samples[0].size
     for sample in samples:
         if sample.size != size:
@@ -104,6 +104,22 @@ def collate(samples: Sequence[Sample], *, position: Position = START, skipped: S
         background=_pictures([sample.background if sample.has_layers else None for sample in samples], size),
         has_layers=torch.tensor([sample.has_layers for sample in samples]),
         names=tuple(sample.name for sample in samples),
+        position=position,
+        skipped=tuple(skipped),
+    )
+
+
+def empty_batch(*, position: Position, skipped: Sequence[str]) -> Batch:
+    """A batch of which no sample could be read."""
+    pictures, maps = torch.zeros(0, 3, 0, 0), torch.zeros(0, 1, 0, 0)
+    return Batch(
+        image=pictures,
+        alpha=maps,
+        trimap=maps.to(torch.uint8),
+        foreground=pictures,
+        background=pictures,
+        has_layers=torch.zeros(0, dtype=torch.bool),
+        names=(),
         position=position,
         skipped=tuple(skipped),
     )

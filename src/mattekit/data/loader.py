@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mattekit import trimap
 from mattekit._checks import check_nonnegative, check_number, check_positive
-from mattekit.data.batch import START, Batch, Position, collate
+from mattekit.data.batch import START, Batch, Position, collate, empty_batch
 from mattekit.data.sample import Sample
 from mattekit.data.sources import Source, name_of
 from mattekit.data.transforms import Transform
@@ -77,7 +77,8 @@ class Loader:
         world_size: How many processes there are.
         kernels: Samples that have no trimap get one by `mattekit.trimap.random_from_alpha` with these. The default is
             what PP-Matting was trained with.
-        skip_errors: Leave samples out that cannot be read, and list them in the batch's ``skipped``.
+        skip_errors: Leave samples out that cannot be read, and list them in the batch's ``skipped``. A batch may then
+            have no sample at all: its length is 0.
         collate: Makes the batch, as `mattekit.data.collate` does. Another one may carry more: a source may give samples
             of a class derived from `Sample`, and it a class derived from `Batch`.
 
@@ -211,6 +212,8 @@ class _BatchMaker(Dataset[Batch]):
                 if not self.skip_errors:
                     raise
                 skipped.append(str(error))
+        if not samples:
+            return empty_batch(position=plan.position, skipped=skipped)
         return self.collate(samples, position=plan.position, skipped=skipped)
 
     def _sample(self, epoch: int, index: int) -> Sample:

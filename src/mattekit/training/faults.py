@@ -1,4 +1,4 @@
-"""A loss or a gradient that is not finite: what is said, and what is kept to find out why."""
+"""What stops a run midway: what is said, and what is kept of a loss or a gradient that is not finite."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mattekit.data import Batch
+from mattekit.data import Batch, SampleError
 from mattekit.data.batch import Position
 from mattekit.photos import write_atomically
 from mattekit.training.checkpoint import TrainingError, random_state, restore_random_state
@@ -45,19 +45,25 @@ def stop(
     names = [name for batch in batches for name in batch.names]
     return TrainingError(
         f"iteration {iteration} stopped: {', '.join(bad) or 'another process has a loss that is not finite'}; samples: "
-        f"{', '.join(names)}; {kept}; the last checkpoint, if there is one, is good"
+        f"{', '.join(names)}; {kept}; {_left(run)}"
     )
 
 
 @contextmanager
 def midway(run: "Run") -> Iterator[None]:
-    """Have what cannot be read or written while a run is under way, such as its log, end it with a `TrainingError`."""
+    """Have whatever stops a run while it is under way end it with an error that says how far it was."""
     try:
         yield
-    except OSError as error:
-        raise TrainingError(
-            f"iteration {run.progress.iteration} stopped: {error}; the last checkpoint, if there is one, is good"
-        ) from error
+    except (TrainingError, SampleError):
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise TrainingError(f"iteration {run.progress.iteration} stopped: {said}; {_left(run)}") from error
+
+
+def _left(run: "Run") -> str:
+    path = run.folder / "state.pt"
+    return f"the last checkpoint, {path}, is good" if path.exists() else "there is no checkpoint yet"
 
 
 def reproduce(path: str | Path, step: Step, batch_type: type = Batch) -> list[StepResult]:

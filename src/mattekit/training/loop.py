@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mattekit.data import Loader, Source, collate, paper_transform
+from mattekit.data import Batch, Loader, SampleError, Source, collate, paper_transform
 from mattekit.data.transforms import Transform
 from mattekit.training import faults, processes
 from mattekit.training.checkpoint import identity, random_state
@@ -59,8 +59,9 @@ def train(
     Raises:
         ResumeError: If the folder holds a run and ``resume`` is off, or a run of other data, another batch size,
             another number of processes or other settings, which are named.
-        TrainingError: If a loss or a gradient is not finite, or a checkpoint cannot be written.
-        mattekit.data.SampleError: If a sample cannot be read; it is named.
+        TrainingError: If a loss or a gradient is not finite, a checkpoint cannot be written, or anything else stops the
+            run midway, which is the error's cause.
+        mattekit.data.SampleError: If a sample cannot be read; it is named. With ``skip_errors``: if none can.
         ImportError: If Accelerate is missing: ``pip install accelerate``.
 
     Example:
@@ -94,7 +95,7 @@ def train(
         skip_errors=settings.skip_errors,
         collate=collate,
     )
-    batches = iter(loader)
+    batches = _with_samples(loader, run, len(source)) if settings.skip_errors else iter(loader)
     begun = run.progress.iteration
     validated = run.progress.looked == begun
     with (
@@ -130,7 +131,6 @@ def train(
 
             run.progress.iteration += 1
             run.progress.position = taken[-1].position
-            run.progress.skipped += sum(len(batch.skipped) for batch in taken)
             log.add({**losses, "gradient_norm": norm}, images=sum(map(len, taken)) * world_size, waited=waited)
             if run.is_due(settings.log_every):
                 others = {"learning_rate": rate, "epoch": run.progress.position.epoch}
@@ -138,6 +138,25 @@ def train(
             with log.paused():
                 run.keep(log, validation)
     return run.progress.scores
+
+
+def _with_samples(loader: Loader, run: Run, length: int) -> Iterator[Batch]:
+    """The batches of which every process has a sample: without one it could not take part. Counts what is skipped.
+
+    Raises:
+        SampleError: If there is none in an epoch.
+    """
+    own, without = run.accelerator, 0
+    for batch in loader:
+        counts: Any = own.reduce(torch.tensor([len(batch.skipped), not len(batch)], device=own.device), reduction="sum")
+        skipped, lacking = counts.tolist()
+        run.progress.skipped += skipped
+        without = without + 1 if lacking else 0
+        if not lacking:
+            yield batch
+        elif without * loader.batch_size >= length + loader.batch_size:
+            last = "".join(f"\n  {line}" for line in batch.skipped)
+            raise SampleError(f"in a whole epoch no batch has a sample for every process; left out of the last:{last}")
 
 
 def _kernels(size: int) -> RandomKernels:

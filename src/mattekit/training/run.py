@@ -53,7 +53,7 @@ class Run:
         log_sums: What the checkpoint's log had not written yet.
 
     Raises:
-        ResumeError: If the folder holds a run and ``resume`` is off, or another run.
+        ResumeError: If the folder holds a run and ``resume`` is off, or another run, or not the same for every process.
     """
 
     def __init__(
@@ -69,7 +69,6 @@ class Run:
         self.step, self.settings, self.folder = step, settings, folder
         self.identity, self.accelerator = identity, accelerator
         state = self._found(resume)
-        accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
             clear_abandoned(folder)  # by a run that was killed while it wrote
@@ -179,12 +178,26 @@ class Run:
         return validation is not None and is_due and self.progress.looked != self.progress.iteration
 
     def _found(self, resume: bool) -> dict[str, Any] | None:
+        """The checkpoint, if there is one. Each process looks for itself, perhaps on a disk of its own."""
         path = self.folder / "state.pt"
-        if not path.exists():
-            return None
-        if not resume:
-            raise ResumeError(f"{self.folder} holds a run already: resume it, or take another folder")
-        return read_state(path, self.identity)
+        state = refused = None
+        try:
+            if path.exists() and not resume:
+                raise ResumeError(f"{self.folder} holds a run already: resume it, or take another folder")
+            if path.exists():
+                state = read_state(path, self.identity)
+        except ResumeError as error:
+            refused = error
+        found = str(refused or ("no checkpoint" if state is None else f"iteration {state['progress']['iteration']}"))
+        everyone = processes.gathered(self.accelerator, found)
+        if refused is not None:
+            raise refused
+        if len(set(everyone)) > 1:
+            said = ", ".join(f"{what} in process {rank}" for rank, what in enumerate(everyone))
+            raise ResumeError(
+                f"{path} must be the same for all processes, got {said}: put it where all of them read it"
+            )
+        return state
 
     def _restore(self, state: Mapping[str, Any]) -> None:
         self.step.load_state_dict(state["step"])

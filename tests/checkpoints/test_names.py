@@ -80,6 +80,12 @@ def test_a_prefix_that_not_all_share_stays():
     assert list(to_mattekit({name: torch.empty(0) for name in names}).tensors) == names
 
 
+def test_what_averaging_adds_is_dropped():
+    names = ["conv1.weight", "stage2.0.branches.0.0.conv1.weight"]
+    averaged = {f"module.module.{name}": torch.empty(0) for name in names} | {"n_averaged": torch.tensor(3)}
+    assert list(to_mattekit(averaged).tensors) == names
+
+
 def test_data_parallel_prefix_is_dropped():
     names = ["module.conv1.weight", "module.stage2.0.branches.0.0.conv1.weight", "module.classifier.bias"]
     named = to_mattekit({name: torch.empty(0) for name in names})

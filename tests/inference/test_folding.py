@@ -41,6 +41,45 @@ def test_a_sequence_gives_what_it_gave(layers, folded):
     torch.testing.assert_close(network(image), expected, rtol=1e-10, atol=1e-10)
 
 
+class Tripled(nn.Identity):
+    def forward(self, x):
+        return 3 * x
+
+
+class Reversed(nn.Sequential):
+    def __iter__(self):
+        return reversed(self._modules.values())
+
+
+def hooked_identity():
+    module = nn.Identity()
+    module.register_forward_hook(lambda _module, _inputs, out: 3 * out)
+    return module
+
+
+RELU, CONV, BN = nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        nn.Sequential(nn.Conv2d(4, 4, 3), RELU, nn.Conv2d(4, 4, 3), RELU, nn.BatchNorm2d(4)),
+        nn.Sequential(CONV, nn.BatchNorm2d(4), CONV, nn.ReLU(), CONV),
+        nn.Sequential(nn.Conv2d(4, 4, 3), BN, RELU, nn.Conv2d(4, 4, 1), RELU, BN),
+        nn.Sequential(nn.Conv2d(4, 4, 3), Tripled(), nn.BatchNorm2d(4)),
+        nn.Sequential(nn.Conv2d(4, 4, 3), hooked_identity(), nn.BatchNorm2d(4)),
+        Reversed(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)),
+    ],
+    ids=["shared relu", "shared convolution", "shared batch norm", "subclass", "hook", "reversed"],
+)
+def test_what_stands_between_is_seen(network):
+    network = lively(network)
+    image = torch.rand(2, 4, 9, 7, dtype=torch.float64)
+    expected = network(image)
+    fold_batch_norms(network)
+    torch.testing.assert_close(network(image), expected, rtol=1e-10, atol=1e-10)
+
+
 class Declaring(nn.Module):
     """A module that says what follows what; one of the names is not there."""
 

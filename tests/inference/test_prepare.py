@@ -14,12 +14,14 @@ from torch import nn
 from mattekit.blocks import ConvFusion
 from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import PreparedMatting, predict, prepare
+from mattekit.inference.activations import fuse_activations
 from mattekit.inference.folding import fold_batch_norms
 from mattekit.inference.running import prepared
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.inference.windows import windows_of
 from mattekit.models import PPMatting, pp_matting
-from mattekit.windows import levels, spans, tiling
+from mattekit.models.pp_matting import Encoded
+from mattekit.windows import Level, levels, spans, tiling
 from oracles import seeded
 from oracles.networks import of_convolutions, small, trained_looking
 
@@ -37,7 +39,9 @@ def folded_state(model):
 
 def assert_equal(actual, expected, *, atol=1e-4):
     for name in ("alpha", "detail", "semantic_logits"):
-        torch.testing.assert_close(getattr(actual, name), getattr(expected, name), rtol=0, atol=atol, msg=name)
+        torch.testing.assert_close(
+            getattr(actual, name), getattr(expected, name), rtol=0, atol=atol, msg=lambda m, name=name: f"{name}: {m}"
+        )
 
 
 @torch.inference_mode()
@@ -124,6 +128,7 @@ def test_the_model_is_left_alone():
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
     assert not any(module.training for module in model.modules())
     assert model.encoder.conv1.weight.is_contiguous()
+    calls.clear()
     model(torch.rand(1, 3, 32, 32))
     assert calls == ["hook"]
 
@@ -220,8 +225,109 @@ def test_hooks_in_a_branch_still_run():
     model.context.head.register_forward_hook(lambda *_: calls.append("hook"))
     image = torch.rand(1, 3, 64, 64)
     expected = model(image)
-    assert_equal(prepare(model)(image), expected, atol=2e-5)
-    assert len(calls) == 2
+    prepared = prepare(model)  # which tries itself on an image
+    calls.clear()
+    assert_equal(prepared(image), expected, atol=2e-5)
+    assert len(calls) == 1
+
+
+class Tapped(nn.Module):
+    """A detail branch that uses its Sequential as a list."""
+
+    def __init__(self, channels):
+        super().__init__()
+        layers = nn.Conv2d(channels, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 6, 1), nn.ReLU()
+        self.body, self.head = nn.Sequential(*layers), nn.Conv2d(6, 1, 1)
+
+    def forward(self, features, guidance, size):
+        x = torch.cat([nn.functional.interpolate(feature, size=tuple(size)) for feature in features], 1)
+        out = 0
+        for layer in self.body:
+            x = layer(x)
+            out = out + x if x.shape[1] == 6 else out
+        return self.head(out)
+
+
+@torch.inference_mode()
+def test_a_sequential_in_use_as_a_list_is_left_alone():
+    parts = small()
+    model = folded_state(PPMatting(parts.encoder, parts.context, Tapped(68), parts.fusion))
+    image = torch.rand(1, 3, 64, 64)
+    prepared = prepare(model)
+    assert "nothing folded within nn.Sequential" in repr(prepared)
+    assert_equal(prepared(image), model(image), atol=2e-5)
+
+
+class Misdeclared(Tapped):
+    folds = (("first", "bn"),)
+
+    def __init__(self, channels):
+        super().__init__(channels)
+        self.first, self.bn = nn.Conv2d(6, 6, 1), nn.BatchNorm2d(6)
+
+    def forward(self, features, guidance, size):
+        x = self.body(torch.cat([nn.functional.interpolate(feature, size=tuple(size)) for feature in features], 1))
+        return self.head(self.bn(self.first(x).sigmoid()))
+
+
+def test_a_wrong_declaration_is_refused():
+    parts = small()
+    model = folded_state(PPMatting(parts.encoder, parts.context, Misdeclared(68), parts.fusion))
+    with pytest.raises(RuntimeError, match="a module's folds must name what follows each other"):
+        prepare(model)
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ReLU6])
+def test_not_a_number_stays_visible(activation):
+    layer = nn.Sequential(nn.Conv2d(3, 2, 3, padding=1), activation())
+    found = copy.deepcopy(layer)
+    fuse_activations(found)
+    image = torch.rand(1, 3, 8, 8)
+    image[0, 1, 2, 3] = torch.nan
+    with torch.no_grad():
+        torch.testing.assert_close(found(image), layer(image), equal_nan=True)
+        torch.testing.assert_close(found(image[0]), layer(image[0]), equal_nan=True)  # (C, H, W) as torch takes it
+
+
+class Standardised(nn.Conv2d):
+    def forward(self, x):
+        spread = self.weight.view(len(self.weight), -1).std(1)[:, None, None, None]
+        return nn.functional.conv2d(x, self.weight / spread, self.bias, padding=self.padding)
+
+
+@torch.inference_mode()
+def test_what_else_convolutions_may_be():
+    model = small()
+    model.detail.residuals[1].conv1.conv = Standardised(6, 6, 3, padding=1)
+    model.fusion.unread = nn.Conv3d(1, 1, 1)
+    nn.utils.parametrizations.weight_norm(model.encoder.conv2)
+    model = folded_state(model)
+    image = torch.rand(1, 3, 64, 64)
+    assert_equal(prepare(model)(image), model(image), atol=2e-5)
+
+
+class OwnContrast(PPMatting):
+    def normalise(self, image):
+        return super().normalise((image - image.mean()) / image.std() * 0.2 + 0.5)
+
+
+class OtherFeature(PPMatting):
+    def encode(self, image):
+        context = self.encoder(self.normalise(image))[1]
+        logits, guidance = self.context(nn.functional.conv2d(context, torch.ones(10, 4, 1, 1)), image.shape[-2:])
+        detail = self.detail(self.encoder(self.normalise(image))[:2], guidance, image.shape[-2:])
+        size = image.shape[-2:]
+        alpha = Level([logits, detail.sigmoid()], size, self.fusion, stride=1)
+        return Encoded(alpha, Level([detail.sigmoid()], size, stride=1), Level([logits], size, stride=1))
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kind", [OwnContrast, OtherFeature])
+def test_overridden_methods_are_followed(kind):
+    parts = small()
+    model = folded_state(kind(parts.encoder, parts.context, parts.detail, parts.fusion))
+    image = torch.rand(1, 3, 70, 100)
+    assert_equal(with_tiles_of(6000, prepare(model))(image), model(image), atol=2e-5)
 
 
 @torch.inference_mode()

@@ -125,6 +125,14 @@ def by_forward(model):
     model.fusion.forward = lambda logits, detail: detail
 
 
+def by_method(model):
+    model.normalise = lambda image: image
+
+
+def by_inner_method(model):
+    model.detail.gates["5"].blend = lambda detail, projected: detail
+
+
 def by_hook(model):
     model.detail.head.register_forward_hook(lambda _module, _inputs, out: 2 * out)
 
@@ -147,6 +155,8 @@ def by_buffer(model):
         (by_inner_layer, "context was made by hand, a SemanticContextBranch .head.0.relu is a SiLU"),
         (by_addition, "fusion was made by hand, a ReplaceFusion .extra is added"),
         (by_forward, "fusion was made by hand, a ReplaceFusion .forward is replaced"),
+        (by_method, "the network was made by hand, a PPMatting .normalise is replaced"),
+        (by_inner_method, "detail was made by hand, a HighResolutionDetailBranch .gates.5.blend is replaced"),
         (by_hook, "detail was made by hand, a HighResolutionDetailBranch .head has a hook"),
         (by_width, "context was made by hand, a SemanticContextBranch .head.2.kernel_size is "),
         (by_buffer, "the network was made by hand, a PPMatting .mean was changed in place: assign preprocessing"),
@@ -202,6 +212,21 @@ def test_wrappers_are_looked_through(tmp_path, wrap):
     torch.testing.assert_close(again.state_dict(), model.state_dict())
     checkpoints.save(small(), tmp_path / "other.safetensors")
     assert checkpoints.load(wrapped, tmp_path / "other.safetensors").complete
+
+
+def test_a_network_compiled_in_place_is_its_own():
+    model = small()
+    plain = describe(model)
+    model.compile(backend="eager")
+    assert describe(model) == plain
+
+
+def test_what_is_no_tensor_is_not_lost(tmp_path):
+    model = small()
+    model.fusion = type("Mine", (ReplaceFusion,), {"get_extra_state": lambda self: {"a": 1}})()
+    with pytest.raises(TypeError, match=r"tensors alone in its state dict, got fusion\._extra_state"):
+        checkpoints.save(model, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_compiled_part_is_looked_through(tmp_path):

@@ -7,6 +7,7 @@ from torch import nn
 
 from mattekit.blocks import ConvBNReLU, GatedConv, HighResolutionDetailBranch
 from mattekit.encoders import HRNet
+from mattekit.encoders.hrnet import _SameConv2d
 from mattekit.windows import chain, declared, halo, parallel
 
 
@@ -43,6 +44,33 @@ class OtherMethod(Blur):
 
 class DeclaredAnew(OtherForward):
     halo = 4
+
+
+SHARED = nn.Conv2d(1, 1, 5, padding=2)
+
+
+class Pooling(nn.Sequential):
+    def __call__(self, x):
+        return x * super().__call__(x.mean((2, 3), keepdim=True))
+
+
+def test_shared_modules_count_as_often_as_they_run():
+    assert halo(nn.Sequential(SHARED, nn.ReLU(), SHARED, nn.Sequential(SHARED, SHARED))) == 8
+
+
+def test_a_sequential_that_is_called_in_another_way_is_not_known():
+    assert halo(Pooling(nn.Conv2d(3, 3, 1), nn.Sigmoid())) is None
+
+
+def test_how_far_same_padding_sees():
+    """A result spans two pixels of the input, and sees as many to either side as half of its kernel."""
+    for side in (3, 5):
+        conv = _SameConv2d(1, 1, side, 2, bias=False)
+        nn.init.ones_(conv.weight)
+        image = torch.zeros(1, 1, 32, 32, requires_grad=True)
+        conv(image)[0, 0, 5, 5].backward()
+        rows = image.grad[0, 0].sum(1).nonzero().flatten()
+        assert halo(conv, stride=2) == max(10 - rows.min(), rows.max() - 11) == side // 2
 
 
 def hooked(module, kind="register_forward_hook"):

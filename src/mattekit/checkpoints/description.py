@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.overrides import TorchFunctionMode
 
 from mattekit.checkpoints.wording import plain, shown
+from mattekit.windows import own_methods
 
 Description = dict[str, Any]
 
@@ -259,8 +260,8 @@ def _difference(module: nn.Module, again: nn.Module) -> str | None:
         here, dot = own[name], f"{name}." if name else ""
         if _kind(here) is not _kind(there):
             return f"{name} is a {type(here).__name__}"
-        if "forward" in vars(here):
-            return f"{dot}forward is replaced"
+        if replaced := own_methods(here):
+            return f"{dot}{replaced[0]} is replaced"
         if here._forward_hooks or here._forward_pre_hooks:
             return f"{name or 'it'} has a hook"
         for key, value in vars(there).items():

@@ -203,6 +203,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
             f"model must be a network, got a {type(network).__name__}: save the network that it was made of"
         )
     state = network.state_dict()
+    if others := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise TypeError(f"model must have tensors alone in its state dict, got {', '.join(others[:3])}")
     whole = torch.contiguous_format
     tensors = {name: state[entry].detach().cpu().clone(memory_format=whole) for name, entry in _names(network).items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}

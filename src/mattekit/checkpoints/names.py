@@ -61,10 +61,14 @@ def to_mattekit(tensors: Mapping[str, Tensor], own: Set[str] | None = None) -> N
     return NamedTensors(kind, kept, tuple(sorted(head)))
 
 
+_WRAPPERS = re.compile(r"^(module\.)+")
+
+
 def _unwrapped(tensors: Mapping[str, Tensor]) -> Iterator[Mapping[str, Tensor]]:
-    """The tensors as named; without what torch.compile and DataParallel put before names; without Lightning's too."""
+    """The tensors as named; without what torch.compile, DataParallel and AveragedModel add; without Lightning's too."""
     yield tensors
-    tensors = {without_wrappers(name).removeprefix("module."): tensor for name, tensor in tensors.items()}
+    averaged = {name: tensor for name, tensor in tensors.items() if name != "n_averaged"}  # AveragedModel counts
+    tensors = {_WRAPPERS.sub("", without_wrappers(name)): tensor for name, tensor in averaged.items()}
     yield tensors
     if all(name.startswith("model.") for name in tensors):  # a Lightning module with the network as ``model``
         yield {name.removeprefix("model."): tensor for name, tensor in tensors.items()}

@@ -288,7 +288,11 @@ class _Bottleneck(nn.Module):
 class _SameConv2d(nn.Conv2d):
     """A convolution of stride 2 that pads as TensorFlow's "same": an even side gets one row less before than after."""
 
-    halo, affine = 1, True
+    affine = True
+
+    @property
+    def halo(self) -> int:
+        return self.kernel_size[0] // 2
 
     def forward(self, input: Tensor) -> Tensor:
         after = self.kernel_size[0] // 2

@@ -12,12 +12,13 @@ _NAMES: dict[type[nn.Module], tuple[str, list[float]]] = {nn.ReLU: ("relu", []),
 _HUGE = 1e6
 
 
-def fuse_activations(network: nn.Module) -> int:
+def fuse_activations(network: nn.Module, *, sequences: bool = True) -> int:
     """Let convolutions apply the activation that follows them, put `nn.Identity` in its place, and say how many do.
 
-    Those are taken that modules declare as ``folds``, and neighbours within an ``nn.Sequential``. What carries hooks or
-    a ``forward`` of its own stays as it is. So does everything where torch was built without oneDNN, and in a network
-    with damaged weights, huge or not finite: oneDNN's ReLU makes 0 of NaN, which would hide them under a clean matte.
+    Those are taken that modules declare as ``folds`` and, with ``sequences``, neighbours within an ``nn.Sequential``.
+    What carries hooks or a ``forward`` of its own stays as it is. So does everything where torch was built without
+    oneDNN, and in a network with damaged weights, huge or not finite: oneDNN's ReLU makes 0 of NaN, which would hide
+    them under a clean matte.
     """
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return 0
@@ -25,7 +26,7 @@ def fuse_activations(network: nn.Module) -> int:
         return 0
     fused = 0
     for module in list(network.modules()):
-        for conv_name, name in neighbours(module):
+        for conv_name, name in neighbours(module, sequences=sequences):
             conv: Any = getattr(module, conv_name, None)
             activation: Any = getattr(module, name, None)
             if is_plain(activation, *_NAMES) and is_plain(conv, nn.Conv2d) and _is_even(conv):
@@ -44,6 +45,7 @@ class ActivatedConv2d(nn.Conv2d):
     """A convolution that keeps its weights, with the ReLU or ReLU6 after it.
 
     In float32 on a CPU both are one pass over memory. Elsewhere, and for compilers and exporters, they are two steps.
+    So they are where the input is not finite: oneDNN's ReLU makes 0 of NaN, which would hide what a part did wrong.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module) -> None:
@@ -63,7 +65,8 @@ class ActivatedConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
-        if input.device.type != "cpu" or input.dtype != torch.float32 or traced:
+        fits = input.device.type == "cpu" and input.dtype == torch.float32 and input.ndim == 4
+        if traced or not fits or input.requires_grad or not input.sum().isfinite():
             return self.activation(super().forward(input))
         name, numbers = _NAMES[type(self.activation)]
         place = (self._around, self.stride, self.dilation, self.groups)

@@ -7,40 +7,44 @@ from typing import Any, TypeGuard
 
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
-from mattekit.windows import declared, has_hooks
+from mattekit.windows import declared, has_hooks, in_sequence
 
 
-def fold_batch_norms(network: nn.Module) -> int:
+def fold_batch_norms(network: nn.Module, *, sequences: bool = True) -> int:
     """Fold what can be folded exactly, put `nn.Identity` in its place, and return how many batch norms are gone.
 
-    What can be folded is what modules declare as ``folds``, and neighbours within an ``nn.Sequential``. A module that
-    carries hooks, and a batch norm that uses the statistics of its batch, stay as they are.
+    What can be folded is what modules declare as ``folds`` and, with ``sequences``, neighbours within an
+    ``nn.Sequential``: whoever holds one may use it as a list, too. A module that carries hooks, and a batch norm that
+    uses the statistics of its batch, stay as they are.
     """
     folded = 0
     for module in list(network.modules()):
-        for conv_name, bn_name in neighbours(module):
+        for conv_name, bn_name in neighbours(module, sequences=sequences):
             conv, bn = getattr(module, conv_name, None), getattr(module, bn_name, None)
-            if _is_convolution(conv) and _is_fixed_batch_norm(bn):
+            if is_convolution(conv) and _is_fixed_batch_norm(bn):
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, bn))
                 setattr(module, bn_name, nn.Identity())
                 folded += 1
-        for bn_name, conv_name in neighbours(module):  # after the loop above: what is left follows no convolution
+        for bn_name, conv_name in neighbours(
+            module, sequences=sequences
+        ):  # after the loop above: what is left follows no convolution
             bn, conv = getattr(module, bn_name, None), getattr(module, conv_name, None)
-            if _is_fixed_batch_norm(bn) and _is_convolution(conv) and _sees_one_pixel(conv):
+            if _is_fixed_batch_norm(bn) and is_convolution(conv) and _sees_one_pixel(conv):
                 setattr(module, conv_name, _fuse_bn_conv(bn, conv))
                 setattr(module, bn_name, nn.Identity())
                 folded += 1
     return folded
 
 
-def neighbours(module: nn.Module) -> Iterator[tuple[str, str]]:
+def neighbours(module: nn.Module, *, sequences: bool) -> Iterator[tuple[str, str]]:
     """Names of modules within one, of which the second takes what the first gives, and nothing else does."""
     chains: list[Sequence[str]] = [*(declared(module, "folds") or ())]
-    if type(module).forward is nn.Sequential.forward and "forward" not in vars(module):
-        chains.append([name for name, _ in module.named_children()])
+    if sequences:
+        chains.append([name for name, _ in in_sequence(module) or ()])
     for chain in chains:
-        names = [name for name in chain if not isinstance(getattr(module, name, None), nn.Identity)]
+        names = [name for name in chain if not is_plain(getattr(module, name, None), nn.Identity)]
         yield from itertools.pairwise(names)
 
 
@@ -49,9 +53,9 @@ def is_plain(module: Any, *types: type[nn.Module]) -> bool:
     return type(module) in types and not has_hooks(module) and "forward" not in vars(module)
 
 
-def _is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
+def is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
     """Whether weight and bias are all that decides what a module does: torch's convolution, or one that says so."""
-    if not isinstance(module, nn.Conv2d):
+    if not isinstance(module, nn.Conv2d) or is_parametrized(module):
         return False
     return is_plain(module, nn.Conv2d) or bool(declared(module, "affine"))
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_choice
 from mattekit.inference.activations import fuse_activations
-from mattekit.inference.folding import fold_batch_norms
+from mattekit.inference.folding import fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
 from mattekit.models import PPMatting, PPMattingOutput
@@ -214,23 +214,10 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
 
     Normalisation, sigmoid, argmax and fusion stay in float32.
     """
-    network = copy.deepcopy(model).requires_grad_(False).double()  # rounded once, when all is folded
-    done = []
-    encoder: Any = network.encoder
-    if (keep := declared(encoder, "keep")) is not None:
-        read = tuple(sorted({encoder.outputs[index] for index in (0, 1, -1)}))
-        if read != encoder.outputs:
-            keep(read)
-            done.append("features of the encoder that nothing reads are not computed")
-    folded = fold_batch_norms(network)
-    left = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    kept = f"; {len(left)} stay, {left[0]} the first" if left else ""
-    done.insert(0, f"{folded} batch norms folded into convolutions{kept}")
-    network.float().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
+    network, done = _rewritten(model, fuse=dtype == torch.float32 and model.mean.device.type == "cpu")
+    network.float()
     for part in (network.encoder, network.context, network.detail):
         part.to(dtype)
-    if dtype == torch.float32 and network.mean.device.type == "cpu" and (fused := fuse_activations(network)):
-        done.append(f"{fused} activations applied by the convolutions before them")
     if tile_bytes is not None:
         done.append("high resolutions computed in tiles that fit the cache, images one by one")
         for module in network.modules():
@@ -240,6 +227,56 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
     if whole:
         done.append(f"computed whole, since it is not known how far they see: {', '.join(whole)}")
     return network.eval(), done
+
+
+def _rewritten(model: PPMatting, *, fuse: bool) -> tuple[PPMatting, list[str]]:
+    """A copy in float64, folded, and what was done to it. It was tried on an image, and gave the network's own numbers.
+
+    Where it did not, or could not be tried, an ``nn.Sequential`` may be in use as a list, and none is folded.
+
+    Raises:
+        RuntimeError: If what modules declare as ``folds`` gives other numbers.
+    """
+    expected = _tried(copy.deepcopy(model).requires_grad_(False).double())
+    for sequences in (False,) if expected is None else (True, False):
+        network = copy.deepcopy(model).requires_grad_(False).double()  # rounded once, when all is folded
+        done = []
+        encoder: Any = network.encoder
+        if (keep := declared(encoder, "keep")) is not None and declared(network, "decode") is not None:
+            read = tuple(sorted({encoder.outputs[index] for index in (0, 1, -1)}))
+            if read != encoder.outputs:
+                keep(read)
+                done.append("features of the encoder that nothing reads are not computed")
+        folded = fold_batch_norms(network, sequences=sequences)
+        left = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        kept = f"; {len(left)} stay, {left[0]} the first" if left else ""
+        done.insert(0, f"{folded} batch norms folded into convolutions{kept}")
+        for module in filter(is_convolution, network.modules()):  # others may count on how their weights lie in memory
+            module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
+        if fuse and (fused := fuse_activations(network, sequences=sequences)):
+            done.append(f"{fused} activations applied by the convolutions before them")
+        if not sequences:
+            done.append("nothing folded within nn.Sequential: tried so, the network gave other numbers or none")
+        if expected is None or _agree(_tried(network), expected):
+            return network, done
+    raise RuntimeError("a module's folds must name what follows each other, got some that give other numbers")
+
+
+def _tried(network: PPMatting) -> list[Tensor] | None:
+    """What a network of float64 makes of an image of noise, but for alpha; None where it cannot be run so."""
+    image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    try:
+        with torch.no_grad(), torch.autocast(network.mean.device.type, enabled=False):
+            output = network(image.to(network.mean.device))
+    except Exception:  # whatever a foreign module says of an image of this size or type
+        return None
+    return [output.detail, output.semantic_logits]
+
+
+def _agree(found: list[Tensor] | None, expected: list[Tensor]) -> bool:
+    return found is not None and all(
+        torch.allclose(x, y, rtol=1e-6, atol=1e-6, equal_nan=True) for x, y in zip(found, expected, strict=True)
+    )
 
 
 def _parts_that_pieces_need(network: PPMatting) -> list[tuple[str, object]]:

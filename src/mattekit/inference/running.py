@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mattekit.checkpoints.description import unwrap
 from mattekit.inference.pixels import to_batch, to_unit
 from mattekit.inference.prepare import PreparedMatting, prepare
 from mattekit.inference.windows import WINDOW_PIXELS, windows_of
@@ -54,7 +55,7 @@ def outputs(
 
 def network_of(model: nn.Module) -> PPMatting:
     """The network whose two halves are run one by one, within what `prepare` made, or within a wrapper."""
-    network = model.network if isinstance(model, PreparedMatting) else getattr(model, "module", model)
+    network = model.network if isinstance(model, PreparedMatting) else unwrap(model)
     if not isinstance(network, PPMatting):
         raise TypeError(
             "model must be a PPMatting or a prepared one to run in windows or to follow a trimap or mask, "

@@ -98,7 +98,8 @@ class PPMatting(nn.Module):
         """
         check_image(image)
         size, tile_bytes = size_of(image), self.tile_bytes
-        normalised = Level([image], size, self.normalise, stride=1)
+        is_local = tile_bytes is None or declared(self, "decode") is not None  # else normalise may see all of the image
+        normalised = Level([image], size, self.normalise, halo=0 if is_local else None, stride=1)
         features = levels_of(self.encoder, normalised, tile_bytes=tile_bytes)
         _check_features(features, self.encoder, size)
         semantic_logits, guidance = levels_of(self.context, features[-1], size, tile_bytes=tile_bytes)

@@ -5,7 +5,7 @@ there what it gives on the whole. One that says nothing runs on the whole.
 """
 
 from mattekit.windows.calling import levels_of, wholes
-from mattekit.windows.declarations import chain, declared, halo, has_hooks, parallel
+from mattekit.windows.declarations import chain, declared, halo, has_hooks, in_sequence, own_methods, parallel
 from mattekit.windows.levels import Level, compute_levels, in_order, size_of, through
 from mattekit.windows.resizing import resize_bilinear
 from mattekit.windows.spans import Window
@@ -20,7 +20,9 @@ __all__ = [
     "halo",
     "has_hooks",
     "in_order",
+    "in_sequence",
     "levels_of",
+    "own_methods",
     "parallel",
     "resize_bilinear",
     "size_of",

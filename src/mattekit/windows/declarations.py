@@ -48,7 +48,7 @@ def declared(module: nn.Module, name: str) -> Any:
         >>> declared(Blur(), "halo"), declared(BlurTwice(), "halo")
         (1, None)
     """
-    if has_hooks(module) or _has_own_methods(module):
+    if has_hooks(module) or own_methods(module):
         return None
     order = type(module).__mro__
     for index, cls in enumerate(order):
@@ -59,8 +59,45 @@ def declared(module: nn.Module, name: str) -> Any:
     return None
 
 
-def _has_own_methods(module: nn.Module) -> bool:
-    return any(callable(value) and hasattr(type(module), name) for name, value in vars(module).items())
+def own_methods(module: nn.Module) -> list[str]:
+    """Return the names of the methods that a module itself was given in place of its class's.
+
+    Args:
+        module: Any module.
+
+    Example:
+        >>> from torch import nn
+        >>> from mattekit.windows import own_methods
+        >>> relu = nn.ReLU()
+        >>> relu.forward = lambda x: x
+        >>> own_methods(relu), own_methods(nn.ReLU())
+        (['forward'], [])
+    """
+    own = [name for name, value in vars(module).items() if callable(value) and hasattr(type(module), name)]
+    return [name for name in own if name != "_compiled_call_impl"]  # what module.compile() sets, which changes nothing
+
+
+def in_sequence(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
+    """Return what an ``nn.Sequential`` runs, by name and in order, shared modules as often as they run.
+
+    None of any other module, and of one that runs its modules in a way of its own.
+
+    Args:
+        module: Any module.
+
+    Example:
+        >>> from torch import nn
+        >>> from mattekit.windows import in_sequence
+        >>> relu = nn.ReLU()
+        >>> [name for name, _ in in_sequence(nn.Sequential(relu, nn.Sigmoid(), relu))]
+        ['0', '1', '2']
+    """
+    if not isinstance(module, nn.Sequential) or own_methods(module):
+        return None
+    ways = ("forward", "__call__", "__iter__")
+    if any(getattr(type(module), way) is not getattr(nn.Sequential, way) for way in ways):
+        return None
+    return [(name, child) for name, child in module._modules.items() if child is not None]
 
 
 def _overrides(subclass: type, cls: type) -> bool:
@@ -122,7 +159,7 @@ class _Sight(NamedTuple):
 
 
 def _sight(module: nn.Module) -> _Sight | None:
-    if _has_own_methods(module):
+    if own_methods(module):
         return None
     own = declared(module, "halo")
     if own is not None:
@@ -131,8 +168,8 @@ def _sight(module: nn.Module) -> _Sight | None:
         return _Sight(own, module.stride[0] if isinstance(module, nn.Conv2d) else 1)
     if type(module) is nn.Conv2d:
         return _sight_of_convolution(module)
-    if type(module).forward is nn.Sequential.forward:
-        return _one_after_another(module.children())
+    if (sequence := in_sequence(module)) is not None:
+        return _one_after_another(child for _, child in sequence)
     if type(module) is nn.BatchNorm2d:
         return None if module.training or module.running_mean is None else _Sight(0)
     if type(module) in _IDLE_IN_EVALUATION:

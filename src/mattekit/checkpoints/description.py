@@ -260,7 +260,7 @@ def _difference(module: nn.Module, again: nn.Module) -> str | None:
         here, dot = own[name], f"{name}." if name else ""
         if _kind(here) is not _kind(there):
             return f"{name} is a {type(here).__name__}"
-        if replaced := own_methods(here):
+        if replaced := [name for name in own_methods(here) if name != "_compiled_call_impl"]:  # of module.compile()
             return f"{dot}{replaced[0]} is replaced"
         if here._forward_hooks or here._forward_pre_hooks:
             return f"{name or 'it'} has a hook"

@@ -73,8 +73,7 @@ def own_methods(module: nn.Module) -> list[str]:
         >>> own_methods(relu), own_methods(nn.ReLU())
         (['forward'], [])
     """
-    own = [name for name, value in vars(module).items() if callable(value) and hasattr(type(module), name)]
-    return [name for name in own if name != "_compiled_call_impl"]  # what module.compile() sets, which changes nothing
+    return [name for name, value in vars(module).items() if callable(value) and hasattr(type(module), name)]
 
 
 def in_sequence(module: nn.Module) -> list[tuple[str, nn.Module]] | None:

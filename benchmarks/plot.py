@@ -25,7 +25,7 @@ def main(source: Path, target: Path) -> None:
         y += 1.4
     axes.set_yticks(*zip(*ticks, strict=True))
     axes.invert_yaxis()
-    axes.set_xlabel("times faster than eager float32")
+    axes.set_xlabel("times as fast as eager float32")
     axes.margins(x=0.25)
     axes.set_xlim(left=0)
     axes.spines[["top", "right"]].set_visible(False)

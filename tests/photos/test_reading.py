@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from mattekit.photos import read_image, read_matte, read_photo, write_image
 from mattekit.photos.decoding import measure
+from mattekit.photos.reading import read_mask
 from mattekit.photos.writing import encode, write_cutout
 
 
@@ -233,6 +234,20 @@ def test_a_foreign_tiff_is_measured_before_it_is_decoded(tmp_path):
     (tmp_path / "a.tif").write_bytes(data)
     with pytest.raises(OSError, match="100000 x 100000 pixels are more than the limit"):
         read_image(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"), [((0, 1), np.uint8), ((0, 255), np.uint8), ((0, 65535), np.uint16), ((0, 1), np.uint16)]
+)
+def test_masks_are_white_at_1_or_at_their_most(tmp_path, values, dtype):
+    mask = np.array([[values[0], values[1]], [values[1], values[0]]], dtype)
+    write_image(tmp_path / "a.png", mask)
+    np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), [[0, 1], [1, 0]])
+
+
+def test_masks_may_be_probabilities(tmp_path):
+    write_image(tmp_path / "a.png", np.array([[0, 51], [128, 255]], np.uint8))
+    np.testing.assert_allclose(read_mask(tmp_path / "a.png"), [[0, 0.2], [128 / 255, 1]], rtol=1e-6)
 
 
 # ---- colours

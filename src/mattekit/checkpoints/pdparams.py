@@ -30,7 +30,7 @@ def read_pdparams(path: str | os.PathLike[str]) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        What ``paddle.load(path, return_numpy=True)`` returns: a dict of name to array, or a nested dict with arrays in
+        What ``paddle.load(path, return_numpy=True)`` returns, a dict of name to array, or a nested dict with arrays in
         the place of its tensors. Paddle's table of parameter names is left out.
 
     Raises:

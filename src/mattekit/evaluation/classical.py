@@ -144,7 +144,7 @@ def _version() -> str:
     try:
         return version("pymatting")
     except PackageNotFoundError as error:
-        raise ImportError("classical methods need PyMatting: pip install 'mattekit[classical]'") from error
+        raise ImportError("classical methods need PyMatting: pip install pymatting") from error
 
 
 def _pymatting() -> ModuleType:

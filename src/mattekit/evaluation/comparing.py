@@ -86,7 +86,7 @@ class Comparison:
             seed: As in :func:`paired_bootstrap`.
 
         Returns:
-            Its result for each metric: negative differences where the other method is better than `against`.
+            Its result for each metric, with negative differences where the other method is better than `against`.
 
         Raises:
             ValueError: If the method or region is unknown, or there are less than two images.

@@ -118,7 +118,7 @@ def evaluate_folders(
         progress: Show a progress bar on stderr.
 
     Returns:
-        Scores by image, and what went wrong with images that fell out: nothing that goes wrong with one is lost on the
+        Scores by image, and what went wrong with images that fell out; nothing that goes wrong with one is lost on the
         others, not even the death of a worker. Notes say what may be a mistake.
 
     Raises:

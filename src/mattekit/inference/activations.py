@@ -59,7 +59,7 @@ class ActivatedConv2d(nn.Conv2d):
 
     @property
     def halo(self) -> int:
-        """How far it sees: as far as there are zeros around."""
+        """How far it sees, as far as there are zeros around."""
         return max(self._around)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class MattingOutput(Protocol):
 
     @property
     def semantic_logits(self) -> Tensor:
-        """Scores (N, 3, H, W): foreground, transition, background."""
+        """Scores (N, 3, H, W) of foreground, transition, background."""
         ...
 
 

@@ -122,7 +122,7 @@ class PPMatting(nn.Module):
             window: Top, left, height and width, in pixels. None: the whole image.
 
         Returns:
-            Alpha, detail map and semantic logits of the window: the same numbers as those of the whole image, to the
+            Alpha, detail map and semantic logits of the window, the same numbers as those of the whole image, to the
             rounding of float32.
 
         Raises:
@@ -164,7 +164,7 @@ class PPMatting(nn.Module):
 
     @property
     def max_short_side(self) -> int | None:
-        """The limit of a photo's short side, in pixels, that `mattekit.inference.predict` keeps: `preprocessing`'s."""
+        """The limit of a photo's short side, in pixels, that `mattekit.inference.predict` keeps, taken from `preprocessing`."""
         return self.preprocessing.max_short_side
 
     @max_short_side.setter

@@ -24,7 +24,7 @@ def figure5(model: PPMatting, image: np.ndarray, *, max_short_side: int | None =
         max_short_side: As `mattekit.inference.predict` has it.
 
     Returns:
-        In the paper's order, each (H, W) float32 in [0, 1]: ``alpha``; ``s1``, ``s2``, ... of the context's blocks that
+        In the paper's order, each (H, W) float32 in [0, 1], ``alpha``; ``s1``, ``s2``, ... of the context's blocks that
         guide (or, where none does, of 1, 3 and 5); ``low_level``, the encoder's first feature; ``g1``, ``g2``, ... of
         the gates' outputs; ``detail``. A feature is shown by the mean of its channels, a gate's output by its first
         channel, both stretched from the 1st to the 99th percentile.

@@ -89,7 +89,7 @@ class Run:
 
     @property
     def kept(self) -> Step:
-        """What is validated and saved: the average, if there is one."""
+        """What is validated and saved, the average, if there is one."""
         return self.step if self.average is None else self.average.module  # pyright: ignore[reportReturnType]: torch's
 
     def is_due(self, every: int) -> bool:

@@ -33,7 +33,7 @@ def validate(
         skip_errors: Leave samples out that cannot be read, with a warning that counts and names them.
 
     Returns:
-        The scores by name: ``SAD``, ``MSE``, ``Grad`` and ``Conn``; SAD, Grad and Conn in thousands.
+        The scores by name, ``SAD``, ``MSE``, ``Grad`` and ``Conn``; SAD, Grad and Conn in thousands.
 
     Raises:
         mattekit.data.SampleError: If a sample cannot be read, which is named; with ``skip_errors``, if none can.

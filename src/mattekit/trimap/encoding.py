@@ -113,7 +113,7 @@ def to_one_hot(trimap: Array) -> Array:
         trimap: uint8, a tensor (N, 1, H, W) or an array (H, W) or (N, H, W).
 
     Returns:
-        float32 of 0 and 1: a tensor (N, 3, H, W), or an array (3, H, W) or (N, 3, H, W).
+        float32 of 0 and 1, as a tensor (N, 3, H, W), or an array (3, H, W) or (N, 3, H, W).
 
     Raises:
         TypeError: If the trimap is not uint8.

@@ -117,7 +117,7 @@ def cutout(image: Array, alpha: Array) -> Array:
             floating-point in [0, 1], uint8 or uint16. In both N may be 1, for one that serves the whole batch.
 
     Returns:
-        RGBA in the type and scale of the image, not premultiplied, a tensor (N, 4, H, W) or an array (H, W, 4). The first
+        RGBA in the type and scale of the image, not premultiplied, (N, 4, H, W) or an array (H, W, 4). The first
         three channels are those of `mattekit.foreground.estimate_foreground`, the last is the matte.
 
     Raises:

@@ -39,7 +39,7 @@ def describe(module: nn.Module) -> Description:
         module: A `mattekit.models.PPMatting`, an encoder, or any other module.
 
     Returns:
-        Plain data, fit for JSON, such as ``{"class": name, "arguments": {...}}``, in which a part is described in the same way;
+        Plain data for JSON, ``{"class": name, "arguments": {...}}``, in which a part is described in the same way;
         for a part made by hand ``{"class": name, "handmade": reason}``. `mattekit.models.build` takes it.
 
     Example:

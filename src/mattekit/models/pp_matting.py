@@ -164,7 +164,7 @@ class PPMatting(nn.Module):
 
     @property
     def max_short_side(self) -> int | None:
-        """The limit of a photo's short side, in pixels, that `mattekit.inference.predict` keeps, taken from `preprocessing`."""
+        """The limit of a photo's short side, in pixels, from `preprocessing`; `mattekit.inference.predict` keeps it."""
         return self.preprocessing.max_short_side
 
     @max_short_side.setter

@@ -160,17 +160,24 @@ def assert_same(actual, expected, window=None):
 sizes = st.tuples(st.integers(32, 80), st.integers(32, 80)) | st.sampled_from([(64, 96), (33, 65), (96, 32)])
 
 
-@settings(max_examples=25)
+ROWS = st.sampled_from([(), (5,), (4,), (1, 3, 5), (2, 4), (1, 2, 3, 4, 5)])
+networks = st.one_of(
+    st.builds(dict, change=st.none(), guidance=ROWS, wider=st.integers(0, 5)),
+    st.builds(dict, change=st.sampled_from(CHANGES)),
+)
+
+
+@settings(max_examples=40)
 @given(
     data=st.data(),
     size=sizes,
-    guidance=st.sampled_from([(), (5,), (4,), (1, 3, 5), (2, 4), (1, 2, 3, 4, 5)]),
+    network=networks,
     padding=st.sampled_from(["same", "symmetric"]),
     tile_bytes=st.sampled_from([None, 2000, 20_000]),
 )
 @torch.inference_mode()
-def test_a_window_is_as_in_the_whole(data, size, guidance, padding, tile_bytes):
-    model = changed(None, guidance=guidance, padding=padding)
+def test_a_window_is_as_in_the_whole(data, size, network, padding, tile_bytes):
+    model = changed(**network, padding=padding)
     image = torch.rand(1, 3, *size)
     expected = model(image)
     set_tiles(model, tile_bytes)

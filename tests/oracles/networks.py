@@ -10,13 +10,14 @@ from mattekit.encoders import HRNet
 from mattekit.models import PPMatting
 
 
-def small(*, guidance=(1, 3, 5), padding="same", **options):
-    """Every part of PP-Matting, each a few channels wide."""
+def small(*, guidance=(1, 3, 5), padding="same", wider=0, **options):
+    """Every part of PP-Matting, each a few channels wide, or so many more."""
     ones = (1, 1, 1, 1)
-    encoder = HRNet((4, 6, 8, 10), modules=ones, blocks=ones, stage1_width=4, padding=padding, outputs=(0, 1, 4))
-    widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
-    context = SemanticContextBranch(10, pooling=PyramidPooling(10, 9), widths=widths)
-    detail = HighResolutionDetailBranch((64, 4), context.guidance_channels, guidance=guidance, widths=(8, 6, 5, 4))
+    a, b, c, d = (width + wider for width in (4, 6, 8, 10))
+    encoder = HRNet((a, b, c, d), modules=ones, blocks=ones, stage1_width=4, padding=padding, outputs=(0, 1, 4))
+    widths = ((c, b), (b, 5), (5, a), (a, 4), (4, a))
+    context = SemanticContextBranch(d, pooling=PyramidPooling(d, 9), widths=widths)
+    detail = HighResolutionDetailBranch((64, a), context.guidance_channels, guidance=guidance, widths=(c, b, 5, a))
     return PPMatting(encoder, context, detail, ReplaceFusion(), **options)
 
 

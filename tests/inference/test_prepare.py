@@ -23,7 +23,7 @@ from mattekit.models import PPMatting, pp_matting
 from mattekit.models.pp_matting import Encoded
 from mattekit.windows import Level, levels, spans, tiling
 from oracles import seeded
-from oracles.networks import of_convolutions, small, trained_looking
+from oracles.networks import Convolutions, of_convolutions, small, trained_looking
 
 pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no instructions for bfloat16:UserWarning")
 
@@ -255,6 +255,23 @@ def test_a_sequential_in_use_as_a_list_is_left_alone():
     image = torch.rand(1, 3, 64, 64)
     prepared = prepare(model)
     assert "nothing folded within nn.Sequential" in repr(prepared)
+    assert_equal(prepared(image), model(image), atol=2e-5)
+
+
+class OfOneSize(Convolutions):
+    def forward(self, image):
+        if image.shape[-2:] != (96, 96):
+            raise ValueError("only 96×96, as some transformers")
+        return super().forward(image)
+
+
+@torch.inference_mode()
+def test_what_cannot_be_tried_is_folded_as_declared_alone():
+    parts = of_convolutions()
+    model = folded_state(PPMatting(OfOneSize(), parts.context, parts.detail, parts.fusion))
+    image = torch.rand(1, 3, 96, 96)
+    prepared = prepare(model)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in prepared.network.encoder.modules())
     assert_equal(prepared(image), model(image), atol=2e-5)
 
 

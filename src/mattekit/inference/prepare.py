@@ -237,9 +237,11 @@ def _rewritten(model: PPMatting, *, fuse: bool) -> tuple[PPMatting, list[str]]:
     Raises:
         RuntimeError: If what modules declare as ``folds`` gives other numbers.
     """
-    expected = _tried(copy.deepcopy(model).requires_grad_(False).double())
-    for sequences in (False,) if expected is None else (True, False):
+    for sequences in (True, False):
         network = copy.deepcopy(model).requires_grad_(False).double()  # rounded once, when all is folded
+        expected = _tried(network)
+        if expected is None and sequences:
+            continue
         done = []
         encoder: Any = network.encoder
         if (keep := declared(encoder, "keep")) is not None and declared(network, "decode") is not None:

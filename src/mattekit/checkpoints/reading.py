@@ -223,7 +223,7 @@ def _find_state_dict(content: Any, path: Path, key: str | None) -> dict[str, Ten
     if _is_state_dict(content):
         return dict(content)
     if len(found) != 1:
-        which = f": {listed(found)}; choose one with key" if found else ""
+        which = f": {listed(found)}; choose one with key, which checkpoints.load takes" if found else ""
         raise RuntimeError(f"{path} must hold one state dict (a dict of names to tensors), got {len(found)}{which}")
     (state_dict,) = found.values()
     return dict(state_dict)

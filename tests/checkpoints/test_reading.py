@@ -77,7 +77,10 @@ def test_foreign_files(tmp_path, content, message):
 
 def test_several_state_dicts_are_named(tmp_path):
     torch.save({"model": WEIGHTS, "ema": WEIGHTS, "epoch": 3}, tmp_path / "both.pth")
-    with pytest.raises(RuntimeError, match=r"must hold one state dict .*, got 2: 'model', 'ema'; choose one with key, which checkpoints.load takes$"):
+    with pytest.raises(
+        RuntimeError,
+        match=r"must hold one state dict .*, got 2: 'model', 'ema'; choose one with key, which checkpoints.load takes$",
+    ):
         read_checkpoint(tmp_path / "both.pth")
 
 

@@ -34,9 +34,9 @@ except ImportError as error:
 
 __all__ = ["alphas", "images", "matte_pairs", "matte_triples", "shapes", "trimaps"]
 
-_kept = lru_cache(
-    maxsize=1000
-)  # hypothesis checks a strategy that it has not seen before, which takes longer than to draw
+# Hypothesis checks a strategy that it has not seen before, which takes longer than to draw from it.
+_kept = lru_cache(maxsize=1000)
+
 ArrayStrategy = st.SearchStrategy[np.ndarray]
 Shape = tuple[int, int, int, int]
 """(N, 1, H, W)."""
@@ -202,7 +202,7 @@ def _of_shape(shape: Shape | None, strategy: Callable[[Shape], st.SearchStrategy
         return shapes().flatmap(strategy)
     if len(shape) != 4 or min(shape) < 1:
         raise ValueError(f"shape must be four positive numbers, (N, C, H, W), got {shape}")
-    n, c, h, w = shape
+    n, c, h, w = shape  # a list will do, too
     return strategy((n, c, h, w))
 
 

@@ -27,9 +27,8 @@ def fold_batch_norms(network: nn.Module, *, sequences: bool = True) -> int:
                 setattr(module, conv_name, fuse_conv_bn_eval(conv, bn))
                 setattr(module, bn_name, nn.Identity())
                 folded += 1
-        for bn_name, conv_name in neighbours(
-            module, sequences=sequences
-        ):  # after the loop above: what is left follows no convolution
+        # what is left after the loop above follows no convolution
+        for bn_name, conv_name in neighbours(module, sequences=sequences):
             bn, conv = getattr(module, bn_name, None), getattr(module, conv_name, None)
             if _is_fixed_batch_norm(bn) and is_convolution(conv) and _sees_one_pixel(conv):
                 setattr(module, conv_name, _fuse_bn_conv(bn, conv))

@@ -37,7 +37,9 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     four shapes are kept. ``print(prepared)`` says what was done. All this follows from what modules declare
     (`mattekit.windows`): a part that says nothing of itself runs as it is, on the whole photo.
 
-    Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it.
+    Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it. The
+    copy is tried on a small image, beside the network itself, so that hooks run as well: where an ``nn.Sequential`` is
+    in use as a list, or the network cannot be run on 64×64 pixels, nothing within a Sequential is folded.
 
     Args:
         model: A `mattekit.models.PPMatting`, with encoder and branches of any kind; those of this library gain most.
@@ -55,7 +57,8 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     Raises:
         TypeError: If ``model`` is no `PPMatting`.
         ValueError: If ``model`` is in training mode, or ``precision`` is no such choice or not for the model's device.
-        RuntimeError: If ``compile`` is set and there is no compiler.
+        RuntimeError: If ``compile`` is set and there is no compiler; or if what a module declares as ``folds`` gives
+            other numbers.
 
     Warns:
         UserWarning: If ``precision`` is ``"bfloat16"`` on a CPU that has no instructions for it.

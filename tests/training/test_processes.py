@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 import torch
+from torch import nn
 
 from mattekit.data.loader import epoch_order
 from mattekit.training import TrainingError
+from mattekit.training.processes import distribute
 from training.test_resume import assert_equal, log, run, state
 from training.tiny import SOURCE, network
 from training.two_processes import SomeUnreadable
@@ -69,3 +72,15 @@ def test_they_pass_over_a_batch_that_leaves_one_of_them_without_a_sample(runs):
 def test_another_number_of_processes_is_refused(runs):
     with pytest.raises(TrainingError, match="number of processes is 1, was 2"):
         run(runs / "two", resume=True, iterations=4, checkpoint_every=2, learning_rate=0.05)
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "kind"),
+    [("cuda", True, nn.SyncBatchNorm), ("cuda", False, nn.BatchNorm2d), ("cpu", True, nn.BatchNorm2d)],
+)
+def test_batch_norms_are_synchronised_on_gpus_alone(device, asked, kind):
+    """Which layers a process gets; that they agree over GPUs is torch's own to show."""
+    accelerator = MagicMock(device=torch.device(device), num_processes=2)
+    accelerator.prepare.side_effect = lambda module, **_: module
+    called = distribute(accelerator, nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), sync_batch_norm=asked)
+    assert type(called[1]) is kind

@@ -81,6 +81,6 @@ def test_another_number_of_processes_is_refused(runs):
 def test_batch_norms_are_synchronised_on_gpus_alone(device, asked, kind):
     """Which layers a process gets; that they agree over GPUs is torch's own to show."""
     accelerator = MagicMock(device=torch.device(device), num_processes=2)
-    accelerator.prepare.side_effect = lambda module, **_: module
+    accelerator.prepare_model.side_effect = lambda module, **_: module
     called = distribute(accelerator, nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)), sync_batch_norm=asked)
     assert type(called[1]) is kind

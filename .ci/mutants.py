@@ -1,14 +1,15 @@
 """Change the library a little, at random, and ask its tests: ``python .ci/mutants.py windows export --count 30``.
 
 The changes are mutmut's, within functions, one at a time. Each is tried in a process of its own, which imports the
-changed text in the file's place: nothing on disk is touched. The test file of the module's name runs first, then its
-room's others, then those that name the room, until one fails or the seconds are over. A test that takes five minutes
-hangs, which notices the change as well. Survivors are printed as differences, shares at the end.
+changed text in the file's place: nothing on disk is touched. The module's doctests run first, then the test file of its
+name, its room's others and those that name the room, until one fails or the seconds are over. A test that takes five
+minutes hangs, which notices the change as well. Survivors are printed as differences, shares at the end.
 """
 
 import argparse
 import contextlib
 import difflib
+import importlib
 import os
 import random
 import signal
@@ -66,12 +67,12 @@ def changes(path: Path) -> list[Change]:
 
 
 def tests_of(path: Path) -> tuple[list[Path], list[Path]]:
-    """The test files of a module's room, the one of its name first; and the others that name the room."""
+    """A module with its doctests and the test files of its room, the one of its name first; others that name it."""
     room, every = room_of(path), sorted(TESTS.rglob("test_*.py"))
     homes = (TESTS / room.lstrip("_"), TESTS / f"{room}_room", TESTS / f"test_{room.lstrip('_')}.py")
     own = [test for test in every if test in homes or test.parent in homes]
     named = [test for test in every if test not in own and f"mattekit.{room}" in test.read_text()]
-    return sorted(own, key=lambda test: test.stem != f"test_{path.stem}"), named
+    return [path, *sorted(own, key=lambda test: test.stem != f"test_{path.stem}")], named
 
 
 class Clock:
@@ -97,6 +98,10 @@ def ask(change: Change, seconds: float) -> bool:
         )
 
     SourceFileLoader.get_code = changed  # pyright: ignore[reportAttributeAccessIssue]
+    # before pytest looks for doctests: it would import a second copy of the module
+    importlib.import_module(
+        ".".join(change.path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
+    )
     arguments = ["-x", "-q", "-p", "no:cacheprovider", "-k", LEFT_OUT]
     return any(
         pytest.main([*arguments, *map(str, tests)], plugins=[clock]) not in PASSED

@@ -13,6 +13,7 @@ import ast
 import contextlib
 import io
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import directives
 from PIL import Image
+from pygments.lexers.shell import BashSessionLexer
 from sphinx.util.docutils import SphinxDirective
 
 INK = "#7a828c"  # legible on white and on black
@@ -181,6 +183,12 @@ def _to_picture(value) -> Image.Image:
     return picture
 
 
+class _Console(BashSessionLexer):
+    """Commands follow `$`; a line that begins with `#` is output, not root's prompt."""
+
+    _ps1rgx = re.compile(r"^(\$ )(.*\n?)")
+
+
 def _forget(app, docname, source) -> None:
     _pages.pop(docname, None)
 
@@ -202,5 +210,6 @@ def setup(app):
     _style()
     app.add_directive("run", Run)
     app.add_directive("panels", Panels)
+    app.add_lexer("console", _Console)
     app.connect("source-read", _forget)
     return {"version": "1", "parallel_read_safe": False}

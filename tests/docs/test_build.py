@@ -1,6 +1,7 @@
 """The build's own tools: blocks that run, and the look at the built pages. The whole build is `make docs`, in CI."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,7 @@ int("no number")
 ```
 
 ```{run} console
-$ echo from the shell
+$ echo from the shell; echo '# no prompt'
 ```
 
 ```{panels}
@@ -33,8 +34,8 @@ $ echo from the shell
 """
 
 
-def build(folder, page):
-    """Build one page with the run extension, warnings being errors; the HTML, or what went wrong."""
+def build(folder, **pages):
+    """Build pages with the run extension; the status, and what was said."""
     pytest.importorskip("sphinx")
     pytest.importorskip("myst_parser")
     (folder / "conf.py").write_text(
@@ -44,34 +45,41 @@ def build(folder, page):
         "extensions = ['myst_parser', 'run']\n"
         "html_theme = 'basic'\n"
     )
-    (folder / "index.md").write_text(page)
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "-b", "html", str(folder), str(folder / "out")]
+    for name, page in pages.items():
+        (folder / f"{name}.md").write_text(page)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(folder), folder / "out"]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, (folder / "out" / "index.html").read_text() if not done.returncode else done.stderr
+    return done.returncode, done.stderr
 
 
 def test_a_page_shows_what_happened(tmp_path):
-    status, html = build(tmp_path, PAGE)
-    assert status == 0, html
+    status, message = build(tmp_path, index=PAGE)
+    assert status == 0, message
+    html = (tmp_path / "out" / "index.html").read_text()
     for shown in ("printed\n42", "ValueError: invalid literal", "from the shell", "a caption", 'alt="an alternative"'):
         assert shown in html
+    assert '<span class="gp">$ </span>' in html
+    assert '<span class="go"># no prompt' in html
 
 
-@pytest.mark.parametrize(
-    ("block", "reason"),
-    [
-        ("```{run}\n1 / 0\n```", "ZeroDivisionError"),
-        ("```{run}\nimport warnings\nwarnings.warn('beware')\n```", "beware"),
-        ("```{run}\n:raises: ValueError\n\n1\n```", "should have raised ValueError"),
-        ("```{run} console\n$ exit 3\n```", "ended with status 3"),
-        ("```{panels}\nundefined | a caption | an alternative\n```", "NameError"),
-        ("```{panels}\n[[0.0]] | a caption\n```", "expression | caption | alt text"),
-    ],
-)
-def test_what_goes_wrong_fails_the_build(tmp_path, block, reason):
-    status, message = build(tmp_path, f"# A page\n\n{block}\n")
+WRONG = {
+    "error": ("```{run}\n1 / 0\n```", "ZeroDivisionError"),
+    "warning": ("```{run}\nimport warnings\nwarnings.warn('beware')\n```", "UserWarning: beware"),
+    "raises": ("```{run}\n:raises: ValueError\n\n1\n```", "should have raised ValueError"),
+    "shell": ("```{run} console\n$ exit 3\n```", "ended with status 3"),
+    "name": ("```{panels}\nundefined | a caption | an alternative\n```", "NameError"),
+    "parts": ("```{panels}\n[[0.0]] | a caption\n```", "expression | caption | alt text"),
+}
+
+
+def test_what_goes_wrong_fails_the_build(tmp_path):
+    pages = {name: f"# A page\n\n{block}\n" for name, (block, _) in WRONG.items()}
+    contents = "\n".join(["# Index", "", "```{toctree}", *pages, "```", ""])
+    status, message = build(tmp_path, index=contents, **pages)
     assert status != 0
-    assert reason in message
+    said = re.split(r"^(?=.*/\w+\.md:\d+: )", message, flags=re.MULTILINE)
+    for name, (_, reason) in WRONG.items():
+        assert any(f"/{name}.md:3: " in part and reason in part for part in said), name
 
 
 def module(name):

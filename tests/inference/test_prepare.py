@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from mattekit.blocks import ConvFusion
 from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import PreparedMatting, predict, prepare
 from mattekit.inference.activations import fuse_activations
@@ -208,14 +207,19 @@ class PlainDetail(nn.Module):
         return nn.functional.interpolate(features[0][:, :1], size=size) + guidance[0][:, :1]
 
 
+class PlainFusion(nn.Module):
+    def forward(self, semantic_logits, detail):
+        return detail.clamp(0, 1) * semantic_logits.softmax(1)[:, 1:2]
+
+
 @torch.inference_mode()
 def test_parts_of_another_kind_stay_as_they_are():
-    model = PPMatting(PlainEncoder(), PlainContext(), PlainDetail(), ConvFusion()).eval()
+    model = PPMatting(PlainEncoder(), PlainContext(), PlainDetail(), PlainFusion()).eval()
     image = torch.rand(2, 3, 64, 64)
     prepared = prepare(model)
     assert_equal(prepared(image), model(image), atol=1e-6)
     assert "0 batch norms folded into convolutions; 1 stay, encoder.norm the first" in repr(prepared)
-    assert "computed whole, since it is not known how far they see: context, detail" in repr(prepared)
+    assert "computed whole, since it is not known how far they see: context, detail, fusion\n" in f"{prepared!r}\n"
 
 
 @torch.inference_mode()

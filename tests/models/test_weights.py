@@ -1,6 +1,9 @@
 """Files of weights from everywhere: what they say of a network is believed, checked or refused."""
 
+import functools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,7 +89,8 @@ def test_what_a_file_says_of_itself_is_checked(tmp_path, name):
     path = tmp_path / "model.safetensors"
     model = small()
     save_file(model.state_dict(), path, HOSTILE[name])
-    for use in (lambda: checkpoints.load(model, path), lambda: pp_matting("hrnet_w18", fusion="conv", weights=path)):
+    build = functools.partial(pp_matting, "hrnet_w18_small_v1", fusion="conv", weights=path)
+    for use in (lambda: checkpoints.load(model, path), build):
         with pytest.raises(RuntimeError, match=r"model.safetensors") as error:
             use()
         assert len(str(error.value)) < 1500 + 20 * 250
@@ -282,3 +286,15 @@ def test_tensors_that_are_no_plain_numbers_leave_the_model_as_it_was(tmp_path, t
     ):
         checkpoints.load(model, tmp_path / "odd.pth")
     torch.testing.assert_close(model.state_dict(), before)
+
+
+def test_no_compiler_is_imported_on_the_way_to_a_matte():
+    """torch's takes seconds to import, and an initialiser on the meta device asks for it."""
+    script = (
+        "import sys, numpy as np; from mattekit.inference import predict, prepare\n"
+        "from mattekit.models import pp_matting\n"
+        "from mattekit.models import pp_matting\n"
+        "predict(prepare(pp_matting(weights='small')), np.zeros((64, 64, 3), np.uint8))\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

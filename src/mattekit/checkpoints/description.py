@@ -227,14 +227,15 @@ class Outline(TorchFunctionMode):
         self._calls += 1
         if self._calls > _MOST_CALLS:
             raise ValueError("it asks for more modules than any network has")
-        if func in _INITIALISERS and args:
-            return args[0]
-        return func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if func in _INITIALISERS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 _INITIALISERS = frozenset(
-    {Tensor.copy_, Tensor.fill_, Tensor.normal_, Tensor.uniform_, Tensor.zero_}
-    | {nn.init.kaiming_normal_, nn.init.kaiming_uniform_}
+    [Tensor.copy_, Tensor.fill_, Tensor.normal_, Tensor.uniform_, Tensor.zero_]
+    + [function for name, function in vars(nn.init).items() if name.endswith("_") and not name.startswith("_")]
 )
 
 

@@ -226,8 +226,13 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
         for module in network.modules():
             if hasattr(module, "tile_bytes"):
                 vars(module)["tile_bytes"] = tile_bytes
-    whole = [name for name, part in _parts_that_pieces_need(network) if part is None]
-    if whole:
+    # of each part that is local in this library, what it declares of that, or None
+    reach = {
+        "context": declared(network.context, "levels"),
+        "detail": halo(network.detail),
+        "fusion": halo(network.fusion),
+    }
+    if whole := [name for name, seen in reach.items() if seen is None]:
         done.append(f"computed whole, since it is not known how far they see: {', '.join(whole)}")
     return network.eval(), done
 
@@ -282,16 +287,6 @@ def _agree(found: list[Tensor] | None, expected: list[Tensor]) -> bool:
     return found is not None and all(
         torch.allclose(x, y, rtol=1e-6, atol=1e-6, equal_nan=True) for x, y in zip(found, expected, strict=True)
     )
-
-
-def _parts_that_pieces_need(network: PPMatting) -> list[tuple[str, object]]:
-    """Of each part that is local in this library, what it declares of that, or None."""
-    detail = declared(network.detail, "levels") and halo(network.detail)
-    return [
-        ("context", declared(network.context, "levels")),
-        ("detail", halo(network.detail) if detail is None else detail),
-        ("fusion", halo(network.fusion)),
-    ]
 
 
 def _cpu_has_bfloat16() -> bool:

@@ -50,9 +50,9 @@ def pixels_within(max_memory: int, size: Sequence[int], *, tiled: bool) -> int:
 def windows_of(size: Sequence[int], pixels: int) -> Iterator[Window]:
     """Cut an image into windows of about one size, each of at most so many pixels, or few more."""
     height, width = size
-    columns = math.ceil(width / max(math.isqrt(pixels), 1)) if height * width > pixels else 1
+    columns = math.ceil(width / math.isqrt(pixels)) if height * width > pixels else 1
     step = math.ceil(width / columns)
-    rows = math.ceil(height / max(pixels // step, 1))
+    rows = math.ceil(height / (pixels // step))
     for top in range(0, height, math.ceil(height / rows)):
         for left in range(0, width, step):
             yield Window(top, left, min(math.ceil(height / rows), height - top), min(step, width - left))

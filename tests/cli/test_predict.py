@@ -1,8 +1,11 @@
 """The options of ``mattekit predict``, most of them with a network that takes no time."""
 
+import argparse
 import gc
 import io
 import sys
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from PIL import Image, ImageCms
 from mattekit import checkpoints, cli, inference
 from mattekit.cli.looks import read_background
 from mattekit.cli.overlap import AHEAD, BEHIND
+from mattekit.cli.predict import add_parser
+from mattekit.cli.steps import Made, Steps
 from mattekit.models import pp_matting
 from mattekit.photos import Photo, read_image, read_matte, read_photo, write_image
 from mattekit.photos.writing import encode
@@ -292,3 +297,69 @@ def test_no_more_photos_are_held_than_are_in_work(tmp_path, photo, grey, monkeyp
     assert predict(tmp_path / "photos", "--out", tmp_path / "out", "--only", "alpha") == 0
     assert len(held) == 16
     assert max(held) <= AHEAD + 1 + BEHIND + 1  # as in test_overlap
+
+
+@pytest.fixture
+def two_threads():
+    """Of torch's: with so many, two small photos are worked on at once."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_several_small_photos_at_once(tmp_path, weights, two_threads, monkeypatch):
+    """They come out as one by one; large ones get all threads, one after another."""
+    rng = np.random.default_rng(0)
+    sizes = [(64, 96), (40, 70), (64, 96), (200, 220), (33, 64), (96, 64)]
+    for n, size in enumerate(sizes):
+        write_image(tmp_path / "photos" / f"{n}.png", rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    monkeypatch.setattr("mattekit.cli.steps.LARGE", 30_000)
+    threads = {}
+    real = inference.predict
+
+    def watched(network, pixels, **options):
+        threads.setdefault(pixels.shape[:2], set()).add((threading.current_thread().name, torch.get_num_threads()))
+        return real(network, pixels, **options)
+
+    monkeypatch.setattr(inference, "predict", watched)
+    options = ["--out", tmp_path / "together", "--weights", weights]
+    assert predict(tmp_path / "photos", *options) == 0
+    here = (threading.current_thread().name, 2)
+    assert threads.pop((200, 220)) == {here}
+    assert {count for found in threads.values() for _, count in found} == {1}
+    assert here not in {thread for found in threads.values() for thread in found}
+    assert torch.get_num_threads() == 2
+    for n in range(len(sizes)):
+        alone = tmp_path / "alone"
+        assert predict(tmp_path / "photos" / f"{n}.png", "--out", alone, "--weights", weights) == 0
+        assert names(alone) == [name for name in names(tmp_path / "together") if int(name[0]) <= n]
+        for kind in ("alpha", "cutout"):
+            one, other = (read_matte_or_cutout(folder / f"{n}_{kind}.png") for folder in (alone, tmp_path / "together"))
+            assert abs(one.astype(int) - other).max() <= 1  # sums in another order, then rounded
+
+
+def read_matte_or_cutout(path):
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize(
+    ("options", "size", "small"),
+    [
+        ([], (1024, 2048), True),  # the network sees 256 × 512
+        ([], (1024, 2049), False),
+        ([], (100, 20_000), False),  # which is not shrunk
+        (["--max-short-side", "768"], (1024, 900), False),
+        (["--max-short-side", "512"], (1024, 900), True),
+        (["--max-memory", "1G"], (100, 100), False),
+    ],
+)
+def test_which_photos_are_small(tmp_path, options, size, small):
+    """By pixels, of the photo and of what the network sees."""
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers())
+    args = parser.parse_args(["predict", "a.png", *options])
+    network = SimpleNamespace(max_short_side=256)
+    steps = Steps(network, args, {}, None, None)
+    photo = Photo(np.zeros((*size, 3), np.uint8), None, None)
+    assert steps.is_small(Made(None, photo, {})) == small

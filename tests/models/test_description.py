@@ -246,6 +246,7 @@ def test_a_compiled_part_is_looked_through(tmp_path):
         ({"class": "os.system", "arguments": {"command": "true"}}, "the network must be one of .*, got 'os.system'"),
         ({"class": "Linear", "arguments": {}}, "the network must be one of .*, got 'Linear'"),
         ({"class": ["HRNet"], "arguments": {}}, "the network must be one of"),
+        ({str(n): n for n in range(5000)}, "^the description has 5000 items, more than any part takes"),
         ({"class": "GatedConv"}, "the network must have its arguments by name, got None"),
         ({"class": "GatedConv", "arguments": [4, 6]}, r"the network must have its arguments by name, got \[4, 6\]"),
         ({"class": "GatedConv", "arguments": {"channels": 4}}, "the network cannot be made, a GatedConv: .*guidance"),

@@ -61,6 +61,7 @@ def test_a_network_that_the_first_version_named(tmp_path):
     assert type(again.fusion) is type(model.fusion)
     assert again.preprocessing == Preprocessing(**preprocessing)
     torch.testing.assert_close(again.state_dict(), model.state_dict())
+    assert checkpoints.load(again, tmp_path / "old.safetensors").complete  # nor does it contradict itself
 
 
 def first_version(preprocessing='{"max_short_side": 512}', recipe="{}"):

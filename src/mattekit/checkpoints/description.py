@@ -266,14 +266,11 @@ def _difference(module: nn.Module, again: nn.Module) -> str | None:
         if here._forward_hooks or here._forward_pre_hooks:
             return f"{name or 'it'} has a hook"
         for key, value in vars(there).items():
-            if _is_setting(key, value) and vars(here).get(key, _ABSENT) != value:
+            if _is_setting(key, value) and vars(here).get(key) != value:
                 return f"{dot}{key} is {vars(here).get(key)!r}, not {value!r}"
         if _shapes(here) != _shapes(there):
             return f"{dot or 'its '}parameters have other names or shapes"
     return _changed_buffer(module)
-
-
-_ABSENT = object()
 
 
 def _changed_buffer(module: nn.Module) -> str | None:

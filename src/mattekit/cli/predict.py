@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from mattekit.cli.parsers import SubParsers
 from mattekit.cli.signals import Stopped, finishing
 from mattekit.cli.status import status_of
-from mattekit.cli.streams import write_bytes
+from mattekit.cli.steps import Steps
 from mattekit.cli.tasks import STREAM, Results, Task, find_hints, find_tasks, say_what_is_left_out
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from mattekit.cli.looks import Look
     from mattekit.inference.prepare import PreparedMatting
-    from mattekit.photos import Photo
 
 
 def add_parser(subparsers: SubParsers) -> None:
@@ -128,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
         if not missing:
             print(f"nothing to do: {len(tasks)} photos have their results in {out}; --overwrite makes them again")
             return 0
-        steps = _Steps(_load(args), args, hints, results, look)
+        steps = Steps(_load(args), args, hints, results, look)
     except (OSError, ValueError, RuntimeError) as error:
         print(f"mattekit predict: {error}", file=sys.stderr)
         return 2
@@ -153,73 +147,13 @@ def _load(args: argparse.Namespace) -> PreparedMatting:
     from mattekit.inference import prepare
     from mattekit.models import pp_matting
 
-    device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return prepare(pp_matting(weights=args.weights).eval().to(device), precision=args.precision)
+    args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return prepare(pp_matting(weights=args.weights).eval().to(args.device), precision=args.precision)
 
 
-@dataclass(frozen=True)
-class _Made:
-    """A photo, and what `predict` takes beside it, or its matte."""
-
-    task: Task
-    photo: Photo
-    hint: dict[str, np.ndarray]
-    alpha: np.ndarray | None = None
-
-
-class _Steps:
-    """The three steps of a photo; `mattekit.cli.overlap` runs them."""
-
-    def __init__(
-        self, network: PreparedMatting, args: argparse.Namespace, hints: dict[str, Path], results: Results, look: Look
-    ) -> None:
-        self.network, self.args, self.hints, self.results, self.look = network, args, hints, results, look
-        self.ignored = 0  # alpha channels
-
-    def read(self, task: Task) -> _Made:
-        from mattekit.photos import read_photo
-
-        photo = read_photo(_standard_input() if task.photo == STREAM else task.photo)
-        return _Made(task, photo, self._read_hint(task, photo))
-
-    def predict(self, made: _Made) -> _Made:
-        from mattekit.inference import predict
-
-        limits = {"max_short_side": self.args.max_short_side, "max_memory": self.args.max_memory}
-        return _Made(made.task, made.photo, {}, predict(self.network, made.photo.pixels, **made.hint, **limits))
-
-    def write(self, made: _Made) -> None:
-        """All files of a photo, or none."""
-        from mattekit.photos.atomic import write_bytes_together
-
-        assert made.alpha is not None
-        encoded = {kind: self.look.encode(kind, made.photo, made.alpha) for kind in self.results.kinds}
-        paths = self.results.paths(made.task)
-        if not paths:
-            write_bytes(encoded[self.results.kinds[0]])
-        write_bytes_together({path: encoded[kind] for kind, path in paths.items()})
-
-    def _read_hint(self, task: Task, photo: Photo) -> dict[str, np.ndarray]:
-        from mattekit.photos import read_matte
-        from mattekit.photos.reading import read_mask
-
-        if photo.alpha is not None and photo.alpha.min() < photo.alpha.max():
-            if self.args.alpha_as_mask:
-                return {"mask": photo.alpha.astype("float32") / (2 ** (8 * photo.alpha.dtype.itemsize) - 1)}
-            self.ignored += 1
-        folder = self.args.trimaps or self.args.masks
-        if folder is None:
-            return {}
-        path = self.hints.get(task.name)
-        if path is None:
-            raise OSError(f"there is no {'trimap' if self.args.trimaps else 'mask'} {task.name} in {folder}")
-        return {"trimap": read_matte(path)} if self.args.trimaps else {"mask": read_mask(path)}
-
-
-def _predict_all(tasks: list[Task], total: int, steps: _Steps) -> int:
+def _predict_all(tasks: list[Task], total: int, steps: Steps) -> int:
     from tqdm import tqdm
 
-    from mattekit.cli.overlap import overlapped
     from mattekit.photos.atomic import is_disk_full
 
     done = failures = 0
@@ -229,7 +163,7 @@ def _predict_all(tasks: list[Task], total: int, steps: _Steps) -> int:
         def is_stopped() -> bool:
             return ended is not None or pending.stopped is not None
 
-        for task, error in overlapped(tasks, steps.read, steps.predict, steps.write, is_stopped=is_stopped):
+        for task, error in steps.run(tasks, is_stopped):
             bar.update()
             if error is None:
                 done += 1
@@ -244,7 +178,7 @@ def _predict_all(tasks: list[Task], total: int, steps: _Steps) -> int:
     return ended.status if isinstance(ended, Stopped) else status_of(done, failures)
 
 
-def _say(done: int, tried: int, total: int, steps: _Steps) -> None:
+def _say(done: int, tried: int, total: int, steps: Steps) -> None:
     out, kinds = steps.results.out, steps.results.kinds
     what = "mattes, with their cut-outs," if len(kinds) == 2 else "mattes" if kinds == ("alpha",) else "cut-outs"
     where = "standard output" if out == STREAM else out
@@ -256,12 +190,6 @@ def _say(done: int, tried: int, total: int, steps: _Steps) -> None:
             f"the alpha channels of {steps.ignored} photos were ignored; --alpha-as-mask takes them for masks",
             file=sys.stderr,
         )
-
-
-def _standard_input() -> BinaryIO:
-    if sys.stdin is None:
-        raise OSError("standard input is closed")
-    return io.BytesIO(sys.stdin.buffer.read())
 
 
 def _bytes(text: str) -> int:

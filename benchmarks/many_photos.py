@@ -1,0 +1,72 @@
+"""Throughput and memory of a folder of small photos: python benchmarks/many_photos.py 200 [--only alpha].
+
+`mattekit predict` mattes copies of the demo's photos, and the network alone the same photos, read beforehand; both in
+this process, turn about. Memory is what the process holds after each turn.
+"""
+
+import argparse
+import contextlib
+import io
+import resource
+import tempfile
+import time
+from importlib.resources import files
+from pathlib import Path
+
+import cv2
+import torch
+
+from mattekit.cli import main as mattekit
+from mattekit.inference import predict, prepare
+from mattekit.models import pp_matting
+from mattekit.photos import read_image, write_image
+
+NAMES = ("lemur", "chelsea", "astronaut", "coffee", "rocket")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("photos", type=int, help="how many")
+    parser.add_argument("--side", type=int, default=480, help="the longer one, in pixels")
+    parser.add_argument("--only", choices=("alpha", "cutout"), help="given to mattekit predict")
+    parser.add_argument("--turns", type=int, default=3)
+    args = parser.parse_args()
+    network = prepare(pp_matting(weights="small"))
+    with tempfile.TemporaryDirectory() as folder:
+        photos = [_shrunk(name, args.side) for name in NAMES]
+        for k in range(args.photos):
+            write_image(Path(folder, f"{k}.jpg"), photos[k % len(photos)])
+        command = ["predict", folder, "--out", f"{folder}/out", "--overwrite", "--quiet"]
+        if args.only:
+            command += ["--only", args.only]
+        predict(network, photos[0])
+        for _ in range(args.turns):
+            start = time.perf_counter()
+            for k in range(args.photos):
+                predict(network, photos[k % len(photos)])
+            alone = time.perf_counter() - start
+            start = time.perf_counter()
+            with contextlib.redirect_stdout(io.StringIO()):
+                assert mattekit(command) == 0
+            folder_of = time.perf_counter() - start
+            print(
+                f"{torch.get_num_threads()} threads, {args.photos} photos: network {args.photos / alone:.2f} a second, "
+                f"mattekit predict {args.photos / folder_of:.2f}, {folder_of / alone - 1:+.0%} time; "
+                f"{_resident() / 1e6:,.0f} MB held",
+                flush=True,
+            )
+
+
+def _shrunk(name, side):
+    photo = read_image(files("mattekit") / "assets" / f"{name}.jpg")
+    scale = side / max(photo.shape[:2])
+    return cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+
+
+def _resident() -> int:
+    fields = Path("/proc/self/statm").read_text().split()
+    return int(fields[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()

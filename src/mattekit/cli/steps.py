@@ -1,0 +1,120 @@
+"""The steps of ``mattekit predict`` for a photo, and how many photos go through them at once."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from mattekit.cli.streams import write_bytes
+from mattekit.cli.tasks import STREAM, Results, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mattekit.cli.looks import Look
+    from mattekit.inference.prepare import PreparedMatting
+    from mattekit.photos import Photo
+
+
+@dataclass(frozen=True)
+class Made:
+    """A photo, and what `predict` takes beside it, or its matte."""
+
+    task: Task
+    photo: Photo
+    hint: dict[str, np.ndarray]
+    alpha: np.ndarray | None = None
+
+
+LARGE, LARGE_RUN = 2**21, 2**19
+"""Pixels of a photo, and of what the network sees of it, beyond which one is worked on at a time: memory."""
+
+
+class Steps:
+    """The three steps of a photo; `mattekit.cli.overlap` runs them."""
+
+    def __init__(
+        self, network: PreparedMatting, args: argparse.Namespace, hints: dict[str, Path], results: Results, look: Look
+    ) -> None:
+        self.network, self.args, self.hints, self.results, self.look = network, args, hints, results, look
+        self.ignored = 0  # alpha channels
+
+    def read(self, task: Task) -> Made:
+        """The photo, and the trimap or mask that belongs to it."""
+        from mattekit.photos import read_photo
+
+        photo = read_photo(_standard_input() if task.photo == STREAM else task.photo)
+        return Made(task, photo, self._read_hint(task, photo))
+
+    def run(self, tasks: list[Task], is_stopped: Callable[[], bool]) -> Iterator[tuple[Task, Exception | None]]:
+        """Take photos through the steps.
+
+        On a CPU several small ones get a thread each, which does more than all threads for one of them. Few photos get
+        all threads, one after another.
+        """
+        import torch
+
+        from mattekit.cli.overlap import overlapped
+
+        threads = torch.get_num_threads()
+        at_once = threads if self.args.device == "cpu" and len(tasks) >= 2 * threads else 1
+        together = {"at_once": at_once, "may_share": self.is_small, "initialise": partial(torch.set_num_threads, 1)}
+        try:
+            yield from overlapped(tasks, self.read, self.predict, self.write, is_stopped=is_stopped, **together)
+        finally:
+            torch.set_num_threads(threads)
+
+    def is_small(self, made: Made) -> bool:
+        """Whether a photo may be worked on beside others."""
+        from mattekit.inference.running import limit_of
+
+        height, width = made.photo.pixels.shape[:2]
+        shrunk = min((limit_of(self.network, self.args.max_short_side) or LARGE) / min(height, width), 1)
+        few = height * width <= LARGE and height * width * shrunk**2 <= LARGE_RUN
+        return few and self.args.max_memory is None
+
+    def predict(self, made: Made) -> Made:
+        """The same with its matte."""
+        from mattekit.inference import predict
+
+        limits = {"max_short_side": self.args.max_short_side, "max_memory": self.args.max_memory}
+        return Made(made.task, made.photo, {}, predict(self.network, made.photo.pixels, **made.hint, **limits))
+
+    def write(self, made: Made) -> None:
+        """All files of a photo, or none."""
+        from mattekit.photos.atomic import write_bytes_together
+
+        assert made.alpha is not None
+        encoded = {kind: self.look.encode(kind, made.photo, made.alpha) for kind in self.results.kinds}
+        paths = self.results.paths(made.task)
+        if not paths:
+            write_bytes(encoded[self.results.kinds[0]])
+        write_bytes_together({path: encoded[kind] for kind, path in paths.items()})
+
+    def _read_hint(self, task: Task, photo: Photo) -> dict[str, np.ndarray]:
+        from mattekit.photos import read_matte
+        from mattekit.photos.reading import read_mask
+
+        if photo.alpha is not None and photo.alpha.min() < photo.alpha.max():
+            if self.args.alpha_as_mask:
+                return {"mask": photo.alpha.astype("float32") / (2 ** (8 * photo.alpha.dtype.itemsize) - 1)}
+            self.ignored += 1
+        folder = self.args.trimaps or self.args.masks
+        if folder is None:
+            return {}
+        path = self.hints.get(task.name)
+        if path is None:
+            raise OSError(f"there is no {'trimap' if self.args.trimaps else 'mask'} {task.name} in {folder}")
+        return {"trimap": read_matte(path)} if self.args.trimaps else {"mask": read_mask(path)}
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:
+        raise OSError("standard input is closed")
+    return io.BytesIO(sys.stdin.buffer.read())

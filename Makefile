@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# two test processes of one thread each: small tensors gain nothing from threads, and two such pools fight
-PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+# two test processes of one thread each: small tensors gain nothing from threads, and two such pools fight; compiled
+# modules are kept, since many tests start a Python of their own
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .PHONY: help demo test check lint types unit docs web dist benchmarks format clean
@@ -15,7 +16,8 @@ help: ## list the targets
 demo: $(VENV)/.installed ## matte a few photos and write a contact sheet (seconds, once installed)
 	$(BIN)/mattekit demo
 
-test: lint types unit ## format and lint, types, tests and doctests
+test: lint ## format and lint, types, tests and doctests
+	@$(MAKE) --no-print-directory -j 2 types unit
 
 check: lint ## format and lint, types and tests of what differs from main
 	@files="$$($(BIN)/python .ci/changed.py types)"; [ -z "$$files" ] || $(BIN)/pyright $$files

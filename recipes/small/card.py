@@ -28,7 +28,7 @@ def whole_table(document: dict) -> list[str]:
     names = [name for name, _ in METRICS.values()]
     lines = [f"| photos kept aside | | {' | '.join(names)} |", f"| --- | --- |{' --: |' * len(names)}"]
     for source, figures in document["sources"].items():
-        for key, who in (("small", "small"), ("u2netp", "U²-Net-P")):
+        for key, who in (("small", "small"), ("u2netp", "U²\N{NON-BREAKING HYPHEN}Net\N{NON-BREAKING HYPHEN}P")):
             first = f"{figures['photos']} × {SOURCES[source]}" if key == "small" else ""
             values = (f"{figures[key][metric]:.{digits}f}" for metric, (_, digits) in METRICS.items())
             lines.append(f"| {first} | {who} | {' | '.join(values)} |")

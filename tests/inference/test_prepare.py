@@ -546,6 +546,15 @@ def test_the_shape_used_longest_ago_makes_room():
     assert cache.shapes == [tuple(a.shape), tuple(c.shape)]
 
 
+def test_a_shape_that_came_once_and_long_ago_is_new_again():
+    cache = ShapeCache(lambda image: (image,), lambda image: lambda image: (image + 1,), size=1)
+    images = [torch.zeros(1, 1, side, 1) for side in range(1, 6)]
+    for image in images:
+        assert cache(image)[0].equal(image)
+    assert cache(images[1])[0].equal(images[1] + 1)  # of the last four shapes, four times the size
+    assert cache(images[0])[0].equal(images[0])
+
+
 def test_warm_up_on_the_cpu_needs_no_cache():
     prepared = prepare(folded_state(small()))
     prepared.warm_up((1, 3, 64, 64))

@@ -32,8 +32,11 @@ class Made:
     alpha: np.ndarray | None = None
 
 
+MOST = 16
+"""How many photos are worked on at once, at most. Each takes some 100 MB with the default weights."""
+
 LARGE, LARGE_RUN = 2**21, 2**19
-"""Pixels of a photo, and of what the network sees of it, beyond which one is worked on at a time: memory."""
+"""Pixels of a photo, and of what the network sees of it, beyond which one is worked on at a time."""
 
 
 class Steps:
@@ -63,8 +66,9 @@ class Steps:
         from mattekit.cli.overlap import overlapped
 
         threads = torch.get_num_threads()
-        at_once = threads if self.args.device == "cpu" and len(tasks) >= 2 * threads else 1
-        together = {"at_once": at_once, "may_share": self.is_small, "initialise": partial(torch.set_num_threads, 1)}
+        at_once = min(threads, MOST) if self.args.device == "cpu" and len(tasks) >= 2 * threads else 1
+        initialise = partial(torch.set_num_threads, threads // at_once)
+        together = {"at_once": at_once, "may_share": self.is_small, "initialise": initialise}
         try:
             yield from overlapped(tasks, self.read, self.predict, self.write, is_stopped=is_stopped, **together)
         finally:

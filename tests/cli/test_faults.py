@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -213,6 +214,36 @@ def test_a_signal_ends_after_the_photo_in_work(tmp_path, photos, capsys, monkeyp
     assert out.startswith("wrote 1 of 3 mattes")
     assert f"mattekit predict: stopped by {signum.name}, after 1 of 3 photos\n" in err
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == handlers
+
+
+@posix
+def test_a_signal_ends_after_those_in_work_together(tmp_path, photos, capsys, monkeypatch):
+    from mattekit import inference
+
+    for n, name in enumerate("defghi"):
+        shutil.copy(photos / f"{'abc'[n % 3]}.png", photos / f"{name}.png")
+    real, sent = inference.predict, []
+
+    def interrupted(*args, **options):
+        if not sent:
+            sent.append(None)
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args, **options)
+
+    monkeypatch.setattr("mattekit.inference.predict", interrupted)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert predict(photos, tmp_path / "out") == 143
+    finally:
+        torch.set_num_threads(before)
+    found = names(tmp_path / "out")
+    done = len(found) // 2
+    assert found == [f"{name}_{kind}.png" for name in "abcdefghi"[:done] for kind in ("alpha", "cutout")]
+    assert 1 <= done < 9
+    out, err = capsys.readouterr()
+    assert out.startswith(f"wrote {done} of 9 mattes")
+    assert f"mattekit predict: stopped by SIGTERM, after {done} of 9 photos\n" in err
 
 
 @posix

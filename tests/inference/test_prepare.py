@@ -294,7 +294,7 @@ class Misdeclared(Tapped):
 def test_a_wrong_declaration_is_refused():
     parts = small()
     model = folded_state(PPMatting(parts.encoder, parts.context, Misdeclared(68), parts.fusion))
-    with pytest.raises(RuntimeError, match="^a module's folds must name what follows each other, got some"):
+    with pytest.raises(RuntimeError, match=r"^a module's folds must name what follows each other, got some"):
         prepare(model)
 
 

@@ -17,6 +17,7 @@ from mattekit.blocks import (
     ReplaceFusion,
     SemanticContextBranch,
 )
+from mattekit.checkpoints.description import check_data
 from mattekit.encoders import EfficientNetLite, FeaturePyramid, HRNet
 from mattekit.models import PPMatting, Preprocessing, build, describe, pp_matting
 from mattekit.models.description import PARTS, outline
@@ -279,6 +280,29 @@ def test_the_number_of_modules_is_bounded(monkeypatch):
     monkeypatch.setattr("mattekit.checkpoints.description._MOST_CALLS", 2000)
     with pytest.raises(ValueError, match="a HRNet: it asks for more modules than any network has"):
         build({"class": "HRNet", "arguments": {"modules": [1, 1, 1 << 20, 1]}})
+
+
+def nested(depth):
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("largest", "too_large", "message"),
+    [
+        ([0] * 64, [0] * 65, "^a has 65 items, more than any part takes$"),
+        (nested(11), nested(12), r"^a(\.0){12} is nested too deeply$"),
+        (-(2**20), 2**20 + 1, "^a must be within ±1048576, got 1048577$"),
+        ("x" * 2000, "x" * 2001, "^a must be a plain value, got 'x"),
+        (None, {1}, r"^a must be a plain value, got \{1\}$"),
+    ],
+)
+def test_how_large_values_may_be(largest, too_large, message):
+    check_data({"a": largest})
+    with pytest.raises(ValueError, match=message):
+        check_data({"a": too_large})
 
 
 def test_nested_descriptions_are_bounded():

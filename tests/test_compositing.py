@@ -266,7 +266,7 @@ def test_a_cutout_has_the_foregrounds_colours_and_the_matte():
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.float64])
-@pytest.mark.parametrize("matte_kind", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("matte_kind", [np.uint8, np.uint16, np.float16, np.float32, np.float64])
 def test_a_cutout_keeps_the_photos_type(kind, matte_kind):
     """Half a step of the coarser type, for the matte; a colour goes through one type only."""
     white, matte_white = (np.iinfo(k).max if np.issubdtype(k, np.integer) else 1 for k in (kind, matte_kind))

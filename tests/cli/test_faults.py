@@ -63,7 +63,7 @@ def test_results_that_nobody_got_are_no_success(tmp_path):
         assert "Traceback" not in done.stderr
         done = subprocess.run(evaluate(tmp_path), stdout=subprocess.PIPE, stderr=full, text=True)
         assert done.returncode == 0
-        assert done.stdout.startswith("1 images")
+        assert done.stdout.startswith("1 image ")
 
 
 @posix
@@ -109,7 +109,7 @@ def test_names_that_the_stream_or_the_system_cannot_write(tmp_path):
         assert done.returncode == 1
         assert b"failed: \xff: ValueError: trimap must hold only" in done.stderr
         assert b"failed: " + second + b": ValueError" in done.stderr
-        assert done.stdout.startswith(b"1 images")
+        assert done.stdout.startswith(b"1 image ")
     done = subprocess.run(evaluate(tmp_path, "--csv", tmp_path / "s.csv"), capture_output=True)
     assert done.returncode == 0
     assert b"\n\xff,whole,0.0," in (tmp_path / "s.csv").read_bytes()

@@ -197,7 +197,7 @@ def test_trimaps_masks_and_alpha_channels(tmp_path, weights, capsys):
         matte = read_matte(tmp_path / f"out-{name}" / "a_alpha.png")
         assert (matte[:, :40] == 255).all(), name  # but for the masks' band
         assert (matte[:, 56:] == 0).all(), name
-        assert ("the alpha channels of 1 photos were ignored" in capsys.readouterr().err) == (name != "alpha-as-mask")
+        assert ("alpha channels were ignored in 1 of 1 photos" in capsys.readouterr().err) == (name != "alpha-as-mask")
     (tmp_path / "trimaps" / "a.png").rename(tmp_path / "trimaps" / "b.png")
     assert predict(photos, "--out", tmp_path / "out", *options, "--trimaps", tmp_path / "trimaps") == 2
     assert f"a.png: there is no trimap a in {tmp_path / 'trimaps'}" in capsys.readouterr().err
@@ -212,7 +212,7 @@ def test_a_second_run_does_what_is_missing(tmp_path, photo, grey, capsys):
     before = (out / "a_cutout.png").stat().st_mtime_ns
     assert predict(photo, "--out", out) == 0
     assert capsys.readouterr().out.endswith(
-        "nothing to do: 1 photos have their results in " + str(out) + "; --overwrite makes them again\n"
+        "nothing to do: 1 of 1 results are in " + str(out) + "; --overwrite makes them again\n"
     )
     assert (out / "a_cutout.png").stat().st_mtime_ns == before
     write_image(tmp_path / "b.png", read_image(photo))

@@ -252,9 +252,9 @@ def test_folders_that_are_not_there_or_empty(tmp_path):
     with pytest.raises(FolderError) as caught:
         run(tmp_path)
     assert caught.value.problems == [
-        f"no folder: {tmp_path / 'alpha'}, of ground truths",
-        f"no images: {tmp_path / 'pred'}, of predictions",
-        f"no folder: {tmp_path / 'trimap'}, of trimaps",
+        f"no folder of ground truths: {tmp_path / 'alpha'}",
+        f"no images in the folder of predictions: {tmp_path / 'pred'}",
+        f"no folder of trimaps: {tmp_path / 'trimap'}",
     ]
 
 
@@ -262,7 +262,7 @@ def test_what_follows_from_a_missing_folder_is_not_repeated(folders):
     path, _ = folders
     (path / "pred").rename(path / "elsewhere")
     for arguments in [(path / "pred", path / "alpha"), (path / "alpha", path / "pred")]:
-        with pytest.raises(FolderError, match=r"^no folder: .*pred, of \w+( \w+)?$"):
+        with pytest.raises(FolderError, match=r"^no folder of \w+( \w+)?: .*pred$"):
             evaluate_folders(*arguments)
 
 

@@ -72,7 +72,7 @@ def load(
         A `LoadReport`.
 
     Raises:
-        TypeError: If ``path_or_name`` is neither, such as a state dict.
+        TypeError: If ``path_or_name`` is something else, such as a state dict.
         FileNotFoundError: If there is no such file.
         RuntimeError: If the file cannot be read, or nothing in it fits; or, if ``strict``, when entries are missing,
             unexpected or of another shape: all are counted, 20 of each named, and the model is left as it was.

@@ -165,7 +165,7 @@ def _print(found: Comparison, args: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     for region in found.regions:
-        print(f"{region}, mean of {len(found.images)} images:", file=sys.stderr)
+        print(f"{region}, mean over images: {len(found.images)}", file=sys.stderr)
         print(found.table(region, args.format, quote=args.quote))
         empty = [
             name for name, scores in next(iter(found.methods.values())).images.items() if math.isnan(scores[region].mse)

@@ -69,7 +69,8 @@ def _evaluate(args: argparse.Namespace, json_path: Path | None) -> FolderScores:
 def _print_scores(scores: FolderScores) -> None:
     """Means and medians on stdout; on stderr what they do not show."""
     columns = ("SAD", "MSE", "MAD", "Grad", "Conn")
-    print(f"{len(scores.images)} images".ljust(20) + "".join(column.rjust(12) for column in columns))
+    number = len(scores.images)
+    print(f"{number} image{'' if number == 1 else 's'}".ljust(20) + "".join(column.rjust(12) for column in columns))
     for region in scores.regions:
         for name, values in (("mean", scores.mean(region)), ("median", scores.median(region))):
             print(f"{region} {name}".ljust(20) + "".join(f"{value:12.6g}" for value in values))

@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
         say_what_is_left_out([path for path in args.photos if path.is_dir()], recursive=args.recursive)
         missing = [task for task in tasks if args.overwrite or not results.are_there(task)]
         if not missing:
-            print(f"nothing to do: {len(tasks)} photos have their results in {out}; --overwrite makes them again")
+            print(f"nothing to do: {len(tasks)} of {len(tasks)} results are in {out}; --overwrite makes them again")
             return 0
         steps = Steps(_load(args), args, hints, results, look)
     except (OSError, ValueError, RuntimeError) as error:
@@ -187,7 +187,7 @@ def _say(done: int, tried: int, total: int, steps: Steps) -> None:
         print(f"skipped {total - tried} whose results are there; --overwrite makes them again", file=sys.stderr)
     if steps.ignored:
         print(
-            f"the alpha channels of {steps.ignored} photos were ignored; --alpha-as-mask takes them for masks",
+            f"alpha channels were ignored in {steps.ignored} of {tried} photos; --alpha-as-mask takes them as masks",
             file=sys.stderr,
         )
 

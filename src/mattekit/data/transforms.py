@@ -88,7 +88,7 @@ class RandomApply:
 
 
 def paper_transform(size: int = 512, *, crops: Sequence[int] | None = None) -> Compose:
-    """The paper's: crop, pad, resize, distort, blur, flip.
+    """The paper's transform: crop, pad, resize, distort, blur, flip.
 
     Args:
         size: The side of what comes out, in pixels.

@@ -35,10 +35,10 @@ def paired_bootstrap(
     it is 0 in all images, p is 1. A p is of one pair: who tests many pairs finds small ones by chance.
 
     Args:
-        a: One method's scores, an image each.
+        a: One method's scores, one an image.
         b: The other's, in the same order of images.
         samples: How often the images are drawn. The least p is 2 / (samples + 1).
-        seed: Of the draws: the same seed gives the same numbers.
+        seed: For the draws: the same seed gives the same numbers.
 
     Returns:
         Difference, interval and p; all NaN if a score is.

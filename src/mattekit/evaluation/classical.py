@@ -79,7 +79,7 @@ def estimate_mattes(
     workers: int = 1,
     progress: bool = False,
 ) -> dict[str, str]:
-    """Make mattes from trimaps by a method that learns nothing. It takes the extra ``mattekit[classical]``.
+    """Make mattes from trimaps by a method that learns nothing. It needs PyMatting, the extra ``classical``.
 
     A matte whose photo, trimap, method and version of PyMatting are what they were is not made again: a hash of them
     stands beside it. So what was stopped goes on where it was. Where PyMatting has never run it compiles itself first,
@@ -101,7 +101,7 @@ def estimate_mattes(
         FolderError: If a photo or trimap is missing, unreadable, ambiguous or of the wrong size: everything is named,
             and nothing has been computed.
         ImportError: If PyMatting is needed and not installed.
-        ValueError: If the method is unknown, if there are less than one worker, or if a matte would take the place of
+        ValueError: If the method is unknown, if there is less than one worker, or if a matte would take the place of
             a photo or trimap.
 
     Source:

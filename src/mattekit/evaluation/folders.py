@@ -126,7 +126,7 @@ def evaluate_folders(
             everything is named, and nothing has been computed.
         TypeError: If the protocol is neither a `BenchmarkProtocol` nor a name.
         ValueError: If the protocol's name is unknown, if it needs trimaps and there are none, if nothing is unknown in
-            any of them, or if there are less than one worker.
+            any of them, or if there is less than one worker.
 
     Source:
         The loop that the evaluation scripts of the field write out.

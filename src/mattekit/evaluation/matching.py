@@ -151,14 +151,14 @@ def _list(kind: str, folder: Path, problems: list[str]) -> dict[str, Path]:
     """The images of a folder by stem."""
     found: dict[str, Path] = {}
     if not folder.is_dir():
-        problems.append(f"no folder: {folder}, of {kind}s")
+        problems.append(f"no folder of {kind}s: {folder}")
         return found
     for path in list_images(folder):
         if path.stem in found:
             problems.append(f"ambiguous {kind}: {found[path.stem]} and {path} have one name")
         found[path.stem] = path
     if not found:
-        problems.append(f"no images: {folder}, of {kind}s")
+        problems.append(f"no images in the folder of {kind}s: {folder}")
     return found
 
 

@@ -14,9 +14,9 @@ REGIONS: tuple[Region, ...] = get_args(Region)
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkProtocol:
-    """How a benchmark is evaluated. The first four fields act in :meth:`evaluate`; the others tell.
+    """How a benchmark is evaluated. The first four fields act in :meth:`evaluate`; the others are for people.
 
-    Of a protocol of your own only the regions need to be said. An unknown region, none at all, or an unknown reading
+    A protocol of your own needs only the regions. An unknown region, none at all, or an unknown reading
     of empty levels is a ValueError.
 
     Attributes:

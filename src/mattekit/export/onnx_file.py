@@ -38,7 +38,7 @@ def onnx(
 
     It takes ``image``, (N, 3, H, W) RGB in [0, 1], and normalises it itself; sides go from 32 up, whether or not 32
     divides them. Batch norms are folded as `mattekit.inference.prepare` folds them. Before it takes its name, the file
-    is run by onnxruntime beside the network, at two sizes that were not traced. It says of itself, as metadata: the
+    is run by onnxruntime beside the network, at two sizes that were not traced. Its metadata hold the
     network's ``description``, its ``preprocessing``, the ``opset`` and the SHA-256 of its weights.
 
     Args:
@@ -52,7 +52,7 @@ def onnx(
             over the largest of them. Where two classes tie, rounding decides, and alpha does not count.
 
     Returns:
-        What was exported, the largest difference that was found among it.
+        What was exported, with the largest difference that was found.
 
     Raises:
         TypeError: If ``model`` is no `PPMatting`.

@@ -28,7 +28,7 @@ def program(model: PPMatting, path: str | os.PathLike[str], *, tolerance: float 
     archive's ``mattekit.json``, which ``torch.export.load(path, extra_files=files)`` puts into a dictionary that has
     the key.
 
-    A side of 32 leaves features of one pixel, which torch.export would take to be so for good.
+    A side of 32 leaves features of one pixel, and torch.export would take that size for fixed.
 
     Args:
         model: As in `onnx`.
@@ -36,7 +36,7 @@ def program(model: PPMatting, path: str | os.PathLike[str], *, tolerance: float 
         tolerance: As in `onnx`.
 
     Returns:
-        What was exported, the largest difference that was found among it.
+        What was exported, with the largest difference that was found.
 
     Raises:
         TypeError: As `onnx`.

@@ -11,7 +11,7 @@ def alpha_loss(
 ) -> Tensor:
     """Compare two mattes by the differentiable absolute difference sqrt(d² + ε²).
 
-    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+    The arguments that all losses share stand in :mod:`mattekit.losses`, and so do the errors.
 
     Args:
         eps: The loss at equality, and the error below which it is quadratic rather than linear.

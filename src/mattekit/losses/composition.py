@@ -24,7 +24,7 @@ def composition_loss(
 
     The image of the true matte is composed too, so that the loss is zero (to ``eps``) for a perfect prediction even
     where the photo at hand was rounded, blurred or noised after it was composed. The arguments that all losses share
-    are told in :mod:`mattekit.losses`, and so are the errors.
+    stand in :mod:`mattekit.losses`, and so do the errors.
 
     Args:
         eps: The loss at equality.

@@ -48,7 +48,7 @@ def gradient_loss(
 ) -> Tensor:
     """Compare the gradient magnitudes of two mattes.
 
-    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+    The arguments that all losses share stand in :mod:`mattekit.losses`, and so do the errors.
 
     Args:
         operator: ``"sobel"``, scaled so that a ramp has its slope per pixel; or ``"gaussian"``, the derivative of a

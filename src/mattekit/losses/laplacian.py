@@ -57,7 +57,7 @@ def laplacian_loss(
       Where they mask, they do so with ``mask_inputs=True`` and divide by all pixels:
       ``reduction="sum"``, over ``pred.numel()``.
 
-    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors. Prediction and truth
+    The arguments that all losses share stand in :mod:`mattekit.losses`, and so do the errors. Prediction and truth
     may be colours (N, C, H, W), too, as FBA compares them.
 
     Args:

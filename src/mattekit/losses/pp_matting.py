@@ -72,7 +72,7 @@ def detail_loss(
 ) -> Tensor:
     """Add alpha and gradient loss of the detail map in the unknown region.
 
-    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+    The arguments that all losses share stand in :mod:`mattekit.losses`, and so do the errors.
 
     Args:
         detail: The detail map, (N, 1, H, W).
@@ -117,8 +117,8 @@ def fusion_loss(
 
     Where foreground and background are not known, as for a photo that nobody composed, leave both out: the composition
     term is then 0. ``has_layers`` does so for some images of a batch. (The authors' code passes the photo for both,
-    which makes that term a constant, ``eps``.) The arguments that all losses share are told in :mod:`mattekit.losses`,
-    and so are the errors.
+    which makes that term a constant, ``eps``.) The arguments that all losses share stand in :mod:`mattekit.losses`,
+    and so do the errors.
 
     Args:
         eps: See `alpha_loss`, `gradient_loss` and `composition_loss`.
@@ -167,7 +167,7 @@ def pp_matting_loss(
 ) -> PPMattingLosses:
     """Compute all of PP-Matting's training loss.
 
-    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors. Foreground and
+    The arguments that all losses share stand in :mod:`mattekit.losses`, and so do the errors. Foreground and
     background may be left out, and known for some of the images only, as `fusion_loss` says.
 
     Args:

@@ -17,7 +17,7 @@ def semantic_loss(
 ) -> Tensor:
     """Cross-entropy between three class scores and a trimap.
 
-    The arguments that all losses share are told in :mod:`mattekit.losses`, and so are the errors.
+    The arguments that all losses share stand in :mod:`mattekit.losses`, and so do the errors.
 
     Args:
         semantic_logits: Scores before the softmax, (N, 3, H, W): foreground, transition, background.

@@ -51,7 +51,7 @@ def connectivity_error(
     At each of ten levels, the largest component of the pixels where both mattes reach the level is the common body. A
     pixel is as connected as it stays with that body through the levels; what a matte has beyond that counts against it.
 
-    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+    The arguments that all metrics share stand in :mod:`mattekit.metrics`, and so do the errors.
 
     Args:
         empty: What a level means that no pixel reaches in both mattes. ``"exclude"``: there is no body, so every pixel

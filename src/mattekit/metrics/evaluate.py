@@ -68,7 +68,7 @@ def evaluate(
 ) -> Any:
     """SAD, MSE, MAD, Grad and Conn, with the checks and conversions done once.
 
-    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+    The arguments that all metrics share stand in :mod:`mattekit.metrics`, and so do the errors.
 
     Args:
         eight_bit: Round both mattes to 8 bits first, as mattes that were written to files are.

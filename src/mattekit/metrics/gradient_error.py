@@ -43,7 +43,7 @@ def gradient_error(
     Each matte is stretched to its own range first, over the whole image, as the reference does. So the metric does not
     see a prediction that is an affine image of the truth, and a single outlying pixel anywhere changes the score.
 
-    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+    The arguments that all metrics share stand in :mod:`mattekit.metrics`, and so do the errors.
 
     Args:
         raw: Return the plain sum instead of thousands.

@@ -28,7 +28,7 @@ def mad(
 ) -> Any:
     """Mean absolute difference over the pixels that count.
 
-    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+    The arguments that all metrics share stand in :mod:`mattekit.metrics`, and so do the errors.
 
     Returns:
         One value an image; NaN where no pixel counts.

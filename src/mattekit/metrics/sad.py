@@ -31,7 +31,7 @@ def sad(
 ) -> Any:
     """Sum of absolute differences, in thousands.
 
-    The arguments that all metrics share are told in :mod:`mattekit.metrics`, and so are the errors.
+    The arguments that all metrics share stand in :mod:`mattekit.metrics`, and so do the errors.
 
     Args:
         raw: Return the plain sum instead of thousands.

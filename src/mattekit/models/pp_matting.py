@@ -18,7 +18,7 @@ class PPMattingOutput(NamedTuple):
 
     Attributes:
         alpha: The matte, (N, 1, H, W), in [0, 1]: the fusion of the other two.
-        detail: The detail map, (N, 1, H, W), in [0, 1]; it means something in the transition region.
+        detail: The detail map, (N, 1, H, W), in [0, 1]; it has a meaning only in the transition region.
         semantic_logits: (N, 3, H, W); class 0 foreground, 1 transition, 2 background.
     """
 

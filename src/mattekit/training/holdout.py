@@ -38,7 +38,7 @@ def hold_out(source: Source, share: float) -> tuple[Part, Part]:
 
     Args:
         source: At least two samples.
-        share: What is kept, from above 0 to below 1; at least one sample is, and at least one is left.
+        share: What is kept, above 0 and below 1; at least one sample is kept, and at least one is left.
 
     Returns:
         The samples to train on, and those to validate on.

@@ -33,7 +33,7 @@ class Step(nn.Module):
     auxiliary loss, is a submodule of the step: it is trained and kept in checkpoints, and not saved with the model.
 
     Args:
-        model: The network, which validation, pictures and the saved weights are of.
+        model: The network. Validation, pictures and the saved weights take it alone.
 
     Example:
         >>> import torch

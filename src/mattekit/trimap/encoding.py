@@ -33,7 +33,7 @@ def from_semantic(semantic: Array) -> Array:
             a tensor (N, 1, H, W), or an array (H, W) or (N, H, W).
 
     Returns:
-        Of uint8, a tensor (N, 1, H, W), or an array (H, W) or (N, H, W). Of equal scores the first class wins.
+        uint8: a tensor (N, 1, H, W), or an array (H, W) or (N, H, W). Where scores are equal, the first class wins.
 
     Raises:
         TypeError: If it is neither tensor nor array, or bool.

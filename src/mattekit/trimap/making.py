@@ -161,8 +161,8 @@ def from_mask(
         outer: See `from_alpha`.
         kernel: See `from_alpha`.
         iterations: See `from_alpha`.
-        certain: The probability from which on a pixel counts as foreground, and that of background, 1 - mask, from
-            which on it counts as background; what is neither is unknown.
+        certain: A pixel counts as foreground where ``mask`` is at least this probability, and as background where
+            ``1 - mask`` is; the others are unknown.
 
     Returns:
         The trimap, of the mask's form.

@@ -79,7 +79,7 @@ def own_methods(module: nn.Module) -> list[str]:
 def in_sequence(module: nn.Module) -> list[tuple[str, nn.Module]] | None:
     """Return what an ``nn.Sequential`` runs, by name and in order, shared modules as often as they run.
 
-    None of any other module, and of one that runs its modules in a way of its own.
+    None for any other module, and for one that runs its modules in a way of its own.
 
     Args:
         module: Any module.
@@ -108,7 +108,7 @@ def _overrides(subclass: type, cls: type) -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something observes or changes what a module, not counting those within it, is given or gives.
+    """Whether hooks observe or change what a module takes or returns; modules within it do not count.
 
     Args:
         module: Any module.

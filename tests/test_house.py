@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,13 @@ def test_opencv_needs_no_screen():
     }
     assert "resize" in used  # they were found
     assert not used & WINDOWS
+
+
+def test_the_sdist_has_what_the_makefile_runs():
+    root = SOURCE.parent.parent
+    settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    run = set(re.findall(r"\s([\w.]+)/[\w./]+\.py\b", (root / "Makefile").read_text()))
+    assert {".ci", "web"} <= run <= set(settings["targets"]["sdist"]["include"])
 
 
 def test_import_is_light():

@@ -59,7 +59,7 @@ def test_results_that_nobody_got_are_no_success(tmp_path):
     with open("/dev/full", "wb") as full:
         done = subprocess.run(evaluate(tmp_path), stdout=full, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 1
-        assert "standard output took not all: [Errno 28]" in done.stderr
+        assert "standard output did not take everything: [Errno 28]" in done.stderr
         assert "Traceback" not in done.stderr
         done = subprocess.run(evaluate(tmp_path), stdout=subprocess.PIPE, stderr=full, text=True)
         assert done.returncode == 0

@@ -30,8 +30,8 @@ COMMANDS = {
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0 done, 1 done in part, 2 nothing done, 130 or 143 stopped by a signal.
 
-    What ends a command ends it here: a signal with one line, and standard streams that are closed, full or of another
-    encoding with none, but that results which nobody got make 1 of 0.
+    A signal ends a command with one line. Standard streams that are closed, full or of another encoding end it without
+    one, but where nobody got the results a status of 0 becomes 1.
     """
     with lenient_streams() as (out, _), stopping():
         try:
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise
             status = 0
         if is_lost(out):
-            print(f"mattekit: standard output took not all: {out.error}", file=sys.stderr)
+            print(f"mattekit: standard output did not take everything: {out.error}", file=sys.stderr)
             status = status or 1
     return status
 

@@ -18,7 +18,7 @@ def add_parser(subparsers: SubParsers) -> None:
         "again: the same command goes on after a break.",
         epilog="Exit status: 0 if all is done, 1 if it stopped midway, 2 if it did not begin.",
     )
-    parser.add_argument("--table", type=int, choices=(3, 4), help="this one alone")
+    parser.add_argument("--table", type=int, choices=(3, 4), help="train only this table")
     parser.add_argument("--seeds", metavar="N", type=int, nargs="+", default=[0, 1, 2], help="(default: 0 1 2)")
     add_arguments(parser, "ablation", resumes=True, but=("guidance", "fusion", "seed"))
 

@@ -34,7 +34,7 @@ def add_parser(subparsers: SubParsers) -> None:
         nargs="+",
         type=_method,
         help="NAME=PRED_DIR, a method's name and its folder of mattes; or closed_form, knn, random_walk or "
-        "learning_based, whose mattes are made from --photos and --trimaps (needs mattekit[classical])",
+        "learning_based, whose mattes are made from --photos and --trimaps (needs PyMatting)",
     )
     add_options(parser)
     parser.add_argument(

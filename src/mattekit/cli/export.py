@@ -13,7 +13,7 @@ def add_parser(subparsers: SubParsers) -> None:
         "export",
         help="write a network as ONNX, or as a program of torch.export",
         description="Write a network as one file that takes images of any batch, height and width, RGB in [0, 1], and "
-        "returns mattes. It is run beside the network before it takes its name.",
+        "returns mattes. The file is checked beside the network before it takes its name.",
         epilog="Exit status: 0 if the file was written, 2 if not.",
     )
     parser.add_argument("weights", metavar="WEIGHTS", help="as of 'mattekit predict --weights'")

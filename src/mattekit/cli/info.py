@@ -24,7 +24,7 @@ def add_parser(subparsers: SubParsers) -> None:
     parser = subparsers.add_parser(
         "info",
         help="say what a weights file is: network, preprocessing, training data, licence, size, hash",
-        description="Say what a weights file is. Of weights by name the file is downloaded first, if it is not there.",
+        description="Say what a weights file is. A published file is downloaded first, if it is not there.",
         epilog="Exit status: 0, or 2 if the file cannot be read.",
     )
     parser.add_argument("weights", metavar="WEIGHTS", help="a name or a file, as for mattekit predict")

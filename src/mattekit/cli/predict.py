@@ -65,7 +65,7 @@ def _add_hints(group: Any) -> None:
         "--trimaps",
         metavar="DIR",
         type=Path,
-        help="folder of trimaps of the photos' names: what they know comes out so, and the network decides the rest",
+        help="folder of trimaps of the photos' names: what they know comes out as given, the network decides the rest",
     )
     hints.add_argument("--masks", metavar="DIR", type=Path, help="folder of rough masks of the photos' names")
     hints.add_argument("--alpha-as-mask", action="store_true", help="take a photo's own alpha channel for a rough mask")

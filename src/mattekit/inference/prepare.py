@@ -35,7 +35,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     channels_last. On the CPU convolutions apply the ReLU that follows them, high resolutions run in tiles that fit the
     cache, and large photos in windows. On a GPU a shape of image that comes again is recorded as a CUDA graph; the last
     four shapes are kept. ``print(prepared)`` says what was done. All this follows from what modules declare
-    (`mattekit.windows`): a part that says nothing of itself runs as it is, on the whole photo.
+    (`mattekit.windows`): a part that says nothing about itself runs as it is, on the whole photo.
 
     Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it. The
     copy is tried on a small image, beside the network itself, so that hooks run as well: where an ``nn.Sequential`` is

@@ -28,7 +28,7 @@ _CHOICES = {
 
 @dataclass(frozen=True)
 class Settings:
-    r"""Everything a run is told, the paper's recipe by default.
+    r"""All settings of a run; the defaults are the paper's recipe.
 
     Args:
         encoder: A name from `mattekit.encoders`.

@@ -61,7 +61,7 @@ class Step(nn.Module):
 class PPMattingStep(Step):
     """PP-Matting and the sum of its losses.
 
-    Where several processes share a batch, each weighs its means by how much of what they are taken over it has, so
+    Where several processes share a batch, each weighs its means by its part of what all of them average, so
     that the gradients are those of the whole batch.
 
     Args:
@@ -185,7 +185,7 @@ def _check_batch_size(step: nn.Module, settings: Settings) -> None:
 
 
 def share_of_all(*counts: Tensor) -> Tensor:
-    """Each count over its mean over all processes: the factor that makes an average of means the mean of all.
+    """Each count over its mean over all processes. With these factors an average of means is the mean of all.
 
     With one process all are 1. A count that is 0 in every process is 0 over 1.
 

@@ -30,7 +30,7 @@ def levels_of(module: nn.Module, *args: Any, tile_bytes: int | None = None) -> A
 
 
 def wholes(args: Any, tile_bytes: int | None = None) -> Any:
-    """Return arguments with whole tensors for levels.
+    """Return arguments with whole tensors in place of levels.
 
     Args:
         args: Anything; levels within lists and tuples count.

@@ -128,8 +128,8 @@ def has_hooks(module: nn.Module) -> bool:
 def halo(module: nn.Module, *, stride: int = 1) -> int | None:
     """Return how many pixels of its input a module sees beyond a pixel of its result; None where that is not known.
 
-    It is what the module declares. Known without a declaration are torch's convolutions with zeros around that keep
-    height and width, batch norms and dropouts in evaluation mode, activations, and ``nn.Sequential`` of these.
+    It is what the module declares. Without a declaration it is known for torch's convolutions with zeros around that
+    keep height and width, batch norms and dropouts in evaluation mode, activations, and ``nn.Sequential`` of these.
 
     Args:
         module: Any module. With hooks on it, or anywhere within, nothing is known.

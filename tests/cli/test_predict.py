@@ -151,6 +151,7 @@ def test_a_background_has_three_channels():
         (["--format", "webp", "--bits", "16"], "--bits 16 needs --format png or tif, got webp"),
         (["--trimaps", "nowhere"], "--trimaps must be a folder, got nowhere"),
         (["--device", "nowhere"], "nowhere"),
+        (["--device", "xpu"], "XPU"),  # which torch is built without
         (["--precision", "float16", "--device", "cpu"], "precision must be 'float32' or 'bfloat16'"),
     ],
 )

@@ -148,7 +148,12 @@ def _load(args: argparse.Namespace) -> PreparedMatting:
     from mattekit.models import pp_matting
 
     args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    return prepare(pp_matting(weights=args.weights).eval().to(args.device), precision=args.precision)
+    model = pp_matting(weights=args.weights).eval()
+    try:
+        model.to(args.device)
+    except AssertionError as error:  # of torch, which was built without this device
+        raise RuntimeError(f"--device {args.device}: {error}") from error
+    return prepare(model, precision=args.precision)
 
 
 def _predict_all(tasks: list[Task], total: int, steps: Steps) -> int:

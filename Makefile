@@ -31,7 +31,7 @@ types: $(VENV)/.installed-dev
 	$(BIN)/pyright
 
 unit: $(VENV)/.installed-dev
-	$(PYTEST) -n 2
+	$(PYTEST) -n 2 --dist worksteal
 
 docs: $(VENV)/.installed-dev ## build the pages into docs/_build/html and check them, warnings being errors
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -q -E -W --keep-going -n -b html docs docs/_build/html

@@ -1,5 +1,6 @@
 """How the pages are built: ``make docs``. Nothing here needs the network."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -61,3 +62,13 @@ html_theme_options = {
 pygments_style = "friendly"
 pygments_dark_style = "github-dark"
 StandaloneHTMLBuilder.supported_image_types = [*StandaloneHTMLBuilder.supported_image_types, "image/webp"]
+
+
+def _mark_options(app, page, template, context, doctree):
+    """Mark options in the text, so that no line ends after their dashes."""
+    if "body" in context:
+        context["body"] = re.sub(r'class="pre">(--[\w-]{1,24})<', r'class="pre option">\1<', context["body"])
+
+
+def setup(app):
+    app.connect("html-page-context", _mark_options)

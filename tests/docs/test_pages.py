@@ -84,6 +84,13 @@ def test_files_and_tests_that_are_named_exist(path):
             assert f"def {test}(" in (ROOT / file).read_text(), f"{file}::{test}"
 
 
+@pytest.mark.parametrize("path", READ_TOO, ids=name_of)
+def test_links_to_files_lead_somewhere(path):
+    """Those of the built pages are looked up by docs/check.py."""
+    targets = re.findall(r"\]\(([^)#\s]+)", path.read_text())
+    assert all(target.startswith("https:") or (path.parent / target).exists() for target in targets)
+
+
 def test_the_map_covers_the_paper():
     """Every equation, figure and table of the paper has its line."""
     text = (DOCS / "paper.md").read_text()
@@ -109,3 +116,35 @@ def test_the_comparison_is_what_its_script_wrote():
     text = (DOCS / "guides" / "evaluate.md").read_text()
     for region in ("unknown", "whole"):
         assert "\n".join(record[region]) in text
+
+
+def test_the_speeds_that_pages_quote_were_measured_once():
+    """Those of the network stand in the notes, and those of the metrics on their page."""
+    notes = (ROOT / "benchmarks" / "NOTES.md").read_text().split("\n## Results\n")[1].split("\n### Data\n")[0]
+    kept, fresh, case = {}, {}, ""
+    for table, text in zip((kept, fresh), notes.split("\nWith `--fresh-memory`"), strict=True):
+        for line in text.splitlines():
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) == 9:
+                case = cells[1] or case
+                table[case, cells[2]] = cells[4]
+    picture = (DOCS / "_static" / "benchmarks.svg").read_text()
+    drawn = {sides: faster for sides, faster in kept.items() if f"<!-- {sides[0]} -->" in picture}
+    assert len(drawn) > 8
+    assert all(f"<!--  {faster}×, " in picture for faster in drawn.values())
+    w18, w48 = "cpu forward hrnet_w18 1×512²", "cpu forward hrnet_w48 1×512²"
+    full, half = (
+        tuple(f"{float(t[w18, f'prepared {bits}']):.1f}" for t in (kept, fresh)) for bits in ("float32", "bfloat16")
+    )
+    readme, page, metrics = (
+        (ROOT / name).read_text() for name in ("README.md", "docs/benchmarks.md", "docs/metrics.md")
+    )
+    assert f"| {full[0]}; in a fresh process {full[1]} |" in readme
+    assert f"| {half[0]}; {half[1]} |" in readme
+    assert f"W48, float32 | the eager network | {float(kept[w48, 'prepared float32']):.1f} |" in readme
+    page = " ".join(page.split())
+    assert f"{full[1]} times for HRNet-W18 at 512² in float32, {half[1]} times in bfloat16" in page
+    rows = re.findall(r"^\| (?:Conn at|Grad at|`mattekit evaluate`, 50).*\| (.*?) \| [^|]* \|$", readme, re.MULTILINE)
+    quoted = re.findall(r"\d\.\d", " ".join(rows))
+    assert len(quoted) == 5
+    assert all(number in metrics.split("\n## Speed\n")[1] for number in quoted)

@@ -1,4 +1,4 @@
-"""Laying a foreground over a background: equation 1 of the paper. Cut-outs, which others lay over theirs."""
+"""Laying a foreground over a background: equation 1 of the paper. Cut-outs to lay over other backgrounds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

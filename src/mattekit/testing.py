@@ -2,7 +2,7 @@
 
 They draw what breaks matting code: mattes that are all 0 or all 1, no unknown pixel or nothing else, a single pixel,
 one row, denormals, and values on the thresholds that metrics and trimap code use. Failures shrink towards a single
-pixel of zeros. In a test they look so::
+pixel of zeros. In a test they look like this::
 
     from hypothesis import given
     from mattekit.testing import matte_triples

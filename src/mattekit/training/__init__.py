@@ -1,7 +1,7 @@
 """Training: the paper's recipe, on any data, and on any network by another step.
 
-A `Step` is a model with its losses; `train` is the loop, which knows neither; `Settings` are what it is told, the
-paper's by default. A run can be killed at any moment and resumed.
+A `Step` is a model with its losses; `train` is the loop, which knows neither; `Settings` say how it runs, by
+default as in the paper. A run can be killed at any moment and resumed.
 
 Importing the package imports no torch; what needs it is imported when it is asked for.
 """

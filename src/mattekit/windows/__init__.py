@@ -1,4 +1,4 @@
-"""Networks in pieces: what modules declare of themselves, and features that are computed where they are asked for.
+"""Networks in pieces: what modules say of themselves, and features that are computed only where they are asked for.
 
 A module that says how far it sees can be run on a part of a photo, with as many pixels around it as it sees, and gives
 there what it gives on the whole. One that says nothing runs on the whole.

@@ -108,6 +108,8 @@ def _opened(path: Source) -> Iterator[BinaryIO]:
 
 def reason(path: str | os.PathLike[str], error: BaseException) -> str:
     """What went wrong with a file, in a line that does not name it again where it stands beside its name."""
+    if isinstance(error, OSError) and error.strerror and str(error).endswith(f": {os.fspath(path)!r}"):
+        return error.strerror
     text = " ".join(str(error).split()) or type(error).__name__
     return text.removeprefix(f"cannot read {os.fspath(path)!r}: ")
 

@@ -100,20 +100,23 @@ def test_what_is_in_work_is_finished_when_it_is_stopped(at_once):
 
 
 def test_several_are_worked_on_at_once_each_in_a_thread_that_was_initialised():
-    together, initialised, worked_in = threading.Barrier(3), set(), set()
+    together, initialised, worked_in = threading.Barrier(3), {}, set()
 
     def work(n):
         together.wait(60)  # for two others
         worked_in.add(threading.current_thread())
         return n
 
-    def initialise():
-        initialised.add(threading.current_thread())
+    def initialise(count):
+        initialised[threading.current_thread()] = count
 
     found = list(overlapped(range(6), same, work, same, at_once=3, initialise=initialise))
     assert found == [(n, None) for n in range(6)]
-    assert worked_in == initialised
+    assert initialised == dict.fromkeys(worked_in, 3)
     assert len(worked_in) == 3
+    initialised.clear()
+    assert len(list(overlapped(range(6), same, same, same, initialise=initialise))) == 6
+    assert list(initialised.values()) == [1]  # the one that writes
 
 
 def test_one_that_may_not_share_is_worked_on_alone_and_here():

@@ -350,6 +350,7 @@ def read_matte_or_cutout(path):
         ([], (1024, 2048), True),  # the network sees 256 × 512
         ([], (1024, 2049), False),
         ([], (100, 20_000), False),  # which is not shrunk
+        ([], (1, 500_000), False),  # of which the network sees 32 rows
         (["--max-short-side", "768"], (1024, 900), False),
         (["--max-short-side", "512"], (1024, 900), True),
         (["--max-memory", "1G"], (100, 100), False),

@@ -23,7 +23,7 @@ def overlapped(
     *,
     at_once: int = 1,
     may_share: Callable[[Read], bool] = lambda _: True,
-    initialise: Callable[[], object] | None = None,
+    initialise: Callable[[int], object] = lambda _: None,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Task, Exception | None]]:
     """Take each task through three steps, and tell in their order what came of it: None, or what a step raised.
@@ -41,14 +41,14 @@ def overlapped(
         at_once: How many tasks that may share are worked on at once.
         may_share: Of what ``read`` returns: whether it may be worked on beside others. Where ``at_once`` is 1 it is
             not asked.
-        initialise: Called first in each of these threads.
+        initialise: Called first in each thread that works or writes, with how many of its kind there are.
         is_stopped: Asked before each task is worked on: whether those that are left shall be left.
     """
     waiting = iter(tasks)
     with (
         ThreadPoolExecutor(1) as reader,
-        ThreadPoolExecutor(1) as writer,
-        ThreadPoolExecutor(at_once, initializer=initialise) as workers,
+        ThreadPoolExecutor(1, initializer=initialise, initargs=(1,)) as writer,
+        ThreadPoolExecutor(at_once, initializer=initialise, initargs=(at_once,)) as workers,
     ):
         ahead = deque((task, reader.submit(read, task)) for task in islice(waiting, AHEAD))
         behind: deque[tuple[Task, Future[object]]] = deque()

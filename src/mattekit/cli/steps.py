@@ -7,7 +7,6 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -67,8 +66,11 @@ class Steps:
 
         threads = torch.get_num_threads()
         at_once = min(threads, MOST) if self.args.device == "cpu" and len(tasks) >= 2 * threads else 1
-        initialise = partial(torch.set_num_threads, threads // at_once)
-        together = {"at_once": at_once, "may_share": self.is_small, "initialise": initialise}
+
+        def share(count: int) -> None:
+            torch.set_num_threads(threads // count)  # of this thread
+
+        together = {"at_once": at_once, "may_share": self.is_small, "initialise": share}
         try:
             yield from overlapped(tasks, self.read, self.predict, self.write, is_stopped=is_stopped, **together)
         finally:
@@ -76,12 +78,12 @@ class Steps:
 
     def is_small(self, made: Made) -> bool:
         """Whether a photo may be worked on beside others."""
-        from mattekit.inference.running import limit_of
+        from mattekit.inference.running import MULTIPLE, limit_of
 
         height, width = made.photo.pixels.shape[:2]
         shrunk = min((limit_of(self.network, self.args.max_short_side) or LARGE) / min(height, width), 1)
-        few = height * width <= LARGE and height * width * shrunk**2 <= LARGE_RUN
-        return few and self.args.max_memory is None
+        run = max(height * shrunk, MULTIPLE) * max(width * shrunk, MULTIPLE)
+        return height * width <= LARGE and run <= LARGE_RUN and self.args.max_memory is None
 
     def predict(self, made: Made) -> Made:
         """The same with its matte."""

@@ -17,6 +17,7 @@ from mattekit.cli.looks import read_background
 from mattekit.cli.overlap import AHEAD, BEHIND
 from mattekit.cli.predict import add_parser
 from mattekit.cli.steps import Made, Steps
+from mattekit.foreground import estimate_foreground
 from mattekit.models import pp_matting
 from mattekit.photos import Photo, read_image, read_matte, read_photo, write_image
 from mattekit.photos.writing import encode
@@ -65,20 +66,23 @@ def names(folder):
 # ---- how results look
 
 
-def test_a_cutout_keeps_depth_and_profile(tmp_path, grey):
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_cutout_keeps_depth_and_profile(tmp_path, grey, suffix):
     deep = np.random.default_rng(0).integers(0, 65536, (32, 48, 3), dtype=np.uint16)
     (tmp_path / "deep.png").write_bytes(encode("deep.png", deep, icc_profile=PROFILE))
     with Image.open(tmp_path / "deep.png") as image:  # Pillow reads what we wrote, checksum and all
         image.load()
         assert image.info["icc_profile"] == PROFILE
-    assert predict(tmp_path / "deep.png", "--out", tmp_path / "out") == 0
-    cutout = read_photo(tmp_path / "out" / "deep_cutout.png")
+    assert predict(tmp_path / "deep.png", "--out", tmp_path / "out", "--format", suffix) == 0
+    cutout = read_photo(tmp_path / "out" / f"deep_cutout.{suffix}")
     assert cutout.pixels.dtype == cutout.alpha.dtype == np.uint16
     assert cutout.icc_profile == PROFILE
     assert (cutout.alpha == 32768).all()
-    matte = read_matte(tmp_path / "out" / "deep_alpha.png", bits=None)
+    matte = read_matte(tmp_path / "out" / f"deep_alpha.{suffix}", bits=None)
     assert matte.dtype == np.uint16
     assert (matte == 32768).all()
+    png = read_photo(tmp_path / "deep.png")  # the colours are the same whatever the format
+    assert (cutout.pixels == estimate_foreground(png.pixels, np.full((32, 48), 0.5, np.float32))).all()
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])

@@ -296,7 +296,8 @@ def test_inputs_are_left_alone(case):
 def test_gradcheck(case):
     # 9 × 6 pixels: three levels, and a border on every side of the widest kernel
     pred, alpha, mask = torch.rand(3, 1, 1, 9, 6, dtype=DOUBLE).unbind(0)
-    assert torch.autograd.gradcheck(lambda p, a: case.loss(p, a, mask), (pred.requires_grad_(), alpha.requires_grad_()))
+    inputs = pred.requires_grad_(), alpha.requires_grad_()
+    assert torch.autograd.gradcheck(lambda p, a: case.loss(p, a, mask), inputs, fast_mode=True)
 
 
 @pytest.mark.parametrize("case", [*CASES, *MASKED_BEFORE], ids=str)
@@ -352,7 +353,7 @@ def test_a_truth_beyond_one_by_rounding_is_taken(case, dtype):
         case.loss(alpha, alpha)
 
 
-@pytest.mark.parametrize("case", CASES[::4], ids=str)  # all of them check by one function
+@pytest.mark.parametrize("case", CASES[:1], ids=str)  # all of them check by one function
 def test_compiled_code_refuses_it_too(case):
     torch.compiler.reset()
     compiled = torch.compile(case.loss, fullgraph=True, backend="aot_eager")
@@ -379,7 +380,7 @@ def test_maps_over_batches_and_differentiates_twice(case):
     for pred, alpha, slope in zip(preds, alphas, slopes, strict=True):
         assert_close(slope, with_gradients(case.loss, pred, alpha, None)[1], **EXACT)
     pred = preds[0].clone().requires_grad_()
-    assert torch.autograd.gradgradcheck(lambda p: case.loss(p, alphas[0]).square(), pred)
+    assert torch.autograd.gradgradcheck(lambda p: case.loss(p, alphas[0]).square(), pred, fast_mode=True)
 
 
 # composition and fusion make their colours, and detail its trimap, to fit pred before they call the loss

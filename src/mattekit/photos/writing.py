@@ -77,18 +77,32 @@ def _encode(suffix: str, pixels: np.ndarray, icc_profile: bytes | None) -> bytes
 
 def _encode_by_opencv(suffix: str, pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
     """For 16 bits, of which Pillow writes grey alone, and for PNG, in a fifth of the time and a tenth more bytes."""
-    if icc_profile is not None and suffix != ".png":
-        raise OSError(f"16 bits a channel with a colour profile need .png, got {suffix}")
     settings = [cv2.IMWRITE_PNG_COMPRESSION, 1] if suffix == ".png" else []
     order = pixels if pixels.ndim == 2 else pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
     ok, data = cv2.imencode(suffix, order, settings)
     if not ok:
         raise OSError(f"cannot encode {pixels.shape} pixels of {pixels.dtype} as {suffix}")
-    return data.tobytes() if icc_profile is None else _with_profile(data.tobytes(), icc_profile)
+    if icc_profile is None:
+        return data.tobytes()
+    return (_png_with_profile if suffix == ".png" else _tiff_with_profile)(data.tobytes(), icc_profile)
 
 
-def _with_profile(png: bytes, icc_profile: bytes) -> bytes:
+def _png_with_profile(png: bytes, icc_profile: bytes) -> bytes:
     """A PNG with an iCCP chunk after its header, which is 33 bytes long."""
     body = b"iCCPICC profile\0\0" + zlib.compress(icc_profile)
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     return png[:33] + chunk + png[33:]
+
+
+def _tiff_with_profile(tiff: bytes, icc_profile: bytes) -> bytes:
+    """A TIFF of one image whose directory, rewritten at the end, has an entry for the profile too."""
+    order = "<" if tiff[:2] == b"II" else ">"
+    (start,) = struct.unpack_from(f"{order}I", tiff, 4)
+    (count,) = struct.unpack_from(f"{order}H", tiff, start)
+    entries = [tiff[start + 2 + 12 * n :][:12] for n in range(count)]
+    at = len(tiff) + len(tiff) % 2  # offsets are even
+    entries.append(struct.pack(f"{order}HHII", 34675, 7, len(icc_profile), at))  # InterColorProfile, UNDEFINED
+    entries.sort(key=lambda entry: struct.unpack_from(f"{order}H", entry))
+    profile = icc_profile + bytes(len(icc_profile) % 2)
+    directory = struct.pack(f"{order}H", len(entries)) + b"".join(entries) + bytes(4)
+    return tiff[:4] + struct.pack(f"{order}I", at + len(profile)) + tiff[8:].ljust(at - 8, b"\0") + profile + directory

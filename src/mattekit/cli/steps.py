@@ -68,7 +68,8 @@ class Steps:
         at_once = min(threads, MOST) if self.args.device == "cpu" and len(tasks) >= 2 * threads else 1
 
         def share(count: int) -> None:
-            torch.set_num_threads(threads // count)  # of this thread
+            torch.get_num_threads()  # asked for the first time, a thread takes the number that another one set last
+            torch.set_num_threads(threads // count)  # from now on its own
 
         together = {"at_once": at_once, "may_share": self.is_small, "initialise": share}
         try:

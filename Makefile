@@ -21,7 +21,7 @@ test: lint ## format and lint, types, tests and doctests
 
 check: lint ## format and lint, types and tests of what differs from main
 	@files="$$($(BIN)/python .ci/changed.py types)"; [ -z "$$files" ] || $(BIN)/pyright $$files
-	$(PYTEST) -x -q $$($(BIN)/python .ci/changed.py tests)
+	$(PYTEST) -x -q -n 2 $$($(BIN)/python .ci/changed.py tests)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -1,15 +1,14 @@
 """Memory and time of one large photo, in a process of its own: python benchmarks/large_photos.py 4096 [--whole].
 
-Peak memory is that of the process (``ru_maxrss``) beyond what it holds once the network and the photo are loaded.
+Peak memory is that of the process beyond what it holds once the network and the photo are loaded.
 """
 
 import argparse
-import resource
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
+from measure import status_kilobytes
 
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
@@ -29,7 +28,7 @@ def main() -> None:
     network = prepare(pp_matting(args.encoder).eval())
     predict(network, np.zeros((64, 64, 3), np.uint8))
     photo = np.random.default_rng(0).integers(0, 256, (args.side, args.side, 3), dtype=np.uint8)
-    before = _resident()
+    before = _bytes("VmRSS")
     wall, cpu = time.perf_counter(), time.process_time()
     if args.whole:
         image = torch.from_numpy(photo).permute(2, 0, 1)[None].float().div_(255)
@@ -39,18 +38,13 @@ def main() -> None:
         alpha = predict(network, photo, max_memory=None if args.max_memory is None else int(args.max_memory * 1e6))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     print(
-        f"{args.encoder} {args.side}²: {(_peak() - before) / 1e6:,.0f} MB beyond {before / 1e6:,.0f}, "
+        f"{args.encoder} {args.side}²: {(_bytes('VmHWM') - before) / 1e6:,.0f} MB beyond {before / 1e6:,.0f}, "
         f"{wall:.1f} s, {cpu:.1f} s of processor time, mean {alpha.mean(dtype=float):.6f}"
     )
 
 
-def _resident() -> int:
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * resource.getpagesize()
-
-
-def _peak() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def _bytes(field: str) -> int:
+    return (status_kilobytes(field) or 0) * 1024
 
 
 if __name__ == "__main__":

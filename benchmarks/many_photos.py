@@ -7,21 +7,19 @@ this process, turn about. Memory is what the process holds after each turn.
 import argparse
 import contextlib
 import io
-import resource
 import tempfile
 import time
-from importlib.resources import files
 from pathlib import Path
 
 import cv2
 import torch
+from measure import status_kilobytes
 
+from mattekit._demo.examples import EXAMPLES
 from mattekit.cli import main as mattekit
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
-from mattekit.photos import read_image, write_image
-
-NAMES = ("lemur", "chelsea", "astronaut", "coffee", "rocket")
+from mattekit.photos import write_image
 
 
 def main() -> None:
@@ -33,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     network = prepare(pp_matting(weights="small"))
     with tempfile.TemporaryDirectory() as folder:
-        photos = [_shrunk(name, args.side) for name in NAMES]
+        photos = [_shrunk(example.read(), args.side) for example in EXAMPLES]
         for k in range(args.photos):
             write_image(Path(folder, f"{k}.jpg"), photos[k % len(photos)])
         command = ["predict", folder, "--out", f"{folder}/out", "--overwrite", "--quiet"]
@@ -52,20 +50,14 @@ def main() -> None:
             print(
                 f"{torch.get_num_threads()} threads, {args.photos} photos: network {args.photos / alone:.2f} a second, "
                 f"mattekit predict {args.photos / folder_of:.2f}, {folder_of / alone - 1:+.0%} time; "
-                f"{_resident() / 1e6:,.0f} MB held",
+                f"{(status_kilobytes('VmRSS') or 0) * 1024 / 1e6:,.0f} MB held",
                 flush=True,
             )
 
 
-def _shrunk(name, side):
-    photo = read_image(files("mattekit") / "assets" / f"{name}.jpg")
+def _shrunk(photo, side):
     scale = side / max(photo.shape[:2])
     return cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-
-
-def _resident() -> int:
-    fields = Path("/proc/self/statm").read_text().split()
-    return int(fields[1]) * resource.getpagesize()
 
 
 if __name__ == "__main__":

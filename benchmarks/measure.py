@@ -75,11 +75,11 @@ class Clock:
             torch.cuda.synchronize()
             return (torch.cuda.max_memory_allocated() - before) / 1e6
         _give_back_freed_memory()
-        before = _status_kilobytes("VmRSS")
+        before = status_kilobytes("VmRSS")
         if before is None or not _reset_high_water():
             return None
         function()
-        peak = _status_kilobytes("VmHWM")
+        peak = status_kilobytes("VmHWM")
         return None if peak is None else (peak - before) * 1024 / 1e6
 
 
@@ -186,7 +186,8 @@ def _name(device: str) -> str:
     return f"{model}, {torch.get_num_threads()} threads, {capability}"
 
 
-def _status_kilobytes(field: str) -> int | None:
+def status_kilobytes(field: str) -> int | None:
+    """A number of this process that Linux keeps, such as VmRSS, what it holds, or VmHWM, its peak; None elsewhere."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -260,13 +260,13 @@ class Shaped:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (Shaped((1 << 40, 1 << 40)), "an array of shape .* has fewer bytes than it needs"),
-        (Shaped((0, 1 << 400)), "an array of shape .* has fewer bytes"),
+        (Shaped((1 << 40, 1 << 40)), "an array of shape .* does not have as many bytes as it needs"),
+        (Shaped((0, 1 << 400)), "an array of shape .* does not have as many bytes"),
         (Shaped((-1,)), r"an array has the shape \(-1,\)"),
         (Shaped((True, 2)), r"an array has the shape \(True, 2\)"),
         (Shaped((1,) * 33), "an array has the shape"),
         (Shaped([2]), r"an array has the shape \[2\]"),
-        (Shaped(data="text"), "has fewer bytes than it needs"),
+        (Shaped(data="text"), "does not have as many bytes as it needs"),
         (Shaped(dtype="f4"), "an array has dtype 'f4', no number that torch has"),
         (np.zeros(2, np.longdouble), "an array has dtype 'f16', no number that torch has"),
         (np.zeros(2, "U5"), "an array has dtype 'U5', no number that torch has"),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -257,6 +258,55 @@ def test_a_second_signal_ends_at_once(tmp_path, photos, capsys, monkeypatch):
     assert predict(photos, tmp_path / "out") == 130
     assert not (tmp_path / "out").exists()
     assert capsys.readouterr().err.splitlines()[-1] == "mattekit: stopped by SIGINT"
+
+
+def started(tmp_path, out):
+    """A real process that mattes forty photos, several at once."""
+    for seed in range(40):
+        pixels = np.random.default_rng(seed).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+        write_image(tmp_path / "photos" / f"{seed:02}.png", pixels)
+    command = [sys.executable, "-m", "mattekit", "predict", str(tmp_path / "photos"), "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "2"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def check_whole_pairs(folder):
+    """Both files of a photo or neither, all of which can be read; how many photos have theirs."""
+    found = names(folder)
+    assert found == [f"{n:02}_{kind}.png" for n in sorted({int(name[:2]) for name in found}) for kind in PAIR]
+    for name in found:
+        with Image.open(folder / name) as image:
+            image.load()
+    return len(found) // 2
+
+
+PAIR = "alpha", "cutout"
+
+
+@posix
+def test_a_real_process_is_told_to_end(tmp_path):
+    out = tmp_path / "out"
+    process = started(tmp_path, out)
+    while process.poll() is None and not list(out.glob("*_alpha.png")):
+        time.sleep(0.002)
+    process.terminate()
+    said, complaint = process.communicate(timeout=100)
+    assert process.returncode == 143
+    done = check_whole_pairs(out)
+    assert 1 <= done < 40
+    assert said == f"wrote {done} of 40 mattes, with their cut-outs, to {out}\n"
+    assert complaint.endswith(f"mattekit predict: stopped by SIGTERM, after {done} of 40 photos\n")
+
+
+def test_a_real_process_runs_out_of_disk(tmp_path, small_disk):
+    process = started(tmp_path, small_disk)
+    said, complaint = process.communicate(timeout=100)
+    assert process.returncode == 1
+    done = check_whole_pairs(small_disk)
+    assert 1 <= done < 40
+    assert said == f"wrote {done} of 40 mattes, with their cut-outs, to {small_disk}\n"
+    assert "No space left on device: " in complaint
+    assert complaint.endswith(f".png', after {done} of 40 photos\n")
 
 
 @posix

@@ -115,7 +115,7 @@ class _Conversion:
         if not isinstance(shape, tuple) or len(shape) > 32 or not all(type(n) is int and n >= 0 for n in shape):
             raise pickle.UnpicklingError(f"an array has the shape {shown(shape)}")
         if not isinstance(data, bytes | memoryview) or len(data) != math.prod(shape) * dtype.itemsize:
-            raise pickle.UnpicklingError(f"an array of shape {shown(shape)} has fewer bytes than it needs")
+            raise pickle.UnpicklingError(f"an array of shape {shown(shape)} does not have as many bytes as it needs")
         self._room -= len(data)
         if self._room < 0:
             raise pickle.UnpicklingError("its arrays are larger than the file")

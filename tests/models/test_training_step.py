@@ -83,9 +83,9 @@ def test_mixed_precision_moves_gradients_no_more_than_rounding_the_weights_does(
 
 
 def test_the_mixed_step_compiles_in_one_graph():
-    """Forward and losses, traced as torch.compile traces them, give the losses and gradients of the eager step."""
+    """Forward, losses and backward, traced as torch.compile traces them, give the gradients of the eager step."""
     model, given = of_convolutions(), batch()
-    compiled = torch.compile(mixed, fullgraph=True, backend="eager")
+    compiled = torch.compile(mixed, fullgraph=True, backend="aot_eager")
     losses, actual = gradients(model, given, compiled)
     expected_losses, expected = gradients(model, given, mixed)
     assert losses.total.item() == pytest.approx(expected_losses.total.item(), rel=1e-4)

@@ -220,6 +220,8 @@ def test_a_second_run_does_what_is_missing(tmp_path, photo, grey, capsys):
         "nothing to do: 1 of 1 results are in " + str(out) + "; --overwrite makes them again\n"
     )
     assert (out / "a_cutout.png").stat().st_mtime_ns == before
+    assert predict(photo, "--out", out, "--weights", "smal") == 2  # though nothing is left to be done with them
+    assert "smal is neither a file nor one of small, " in capsys.readouterr().err
     write_image(tmp_path / "b.png", read_image(photo))
     (out / "a_alpha.png").rename(out / "kept.png")
     assert predict(photo, tmp_path / "b.png", "--out", out) == 0

@@ -96,16 +96,21 @@ def load(
 
 def open_checkpoint(path_or_name: str | os.PathLike[str], *, key: str | None = None) -> Checkpoint:
     """Read a file, or weights by name, downloaded if need be."""
+    check_weights(path_or_name)
+    if isinstance(path_or_name, str) and path_or_name in names_of_weights():
+        return read_named(path_or_name, key=key)
+    return read_checkpoint(path_or_name, key=key)
+
+
+def check_weights(path_or_name: str | os.PathLike[str]) -> None:
+    """Check that weights are a name or a file that exists, and read nothing."""
     if not isinstance(path_or_name, str | os.PathLike):
         raise TypeError(
             f"weights must be a file or one of the names {', '.join(names_of_weights())}, got "
             f"{type(path_or_name).__name__}; a state dict goes into model.load_state_dict"
         )
-    if isinstance(path_or_name, str) and path_or_name in names_of_weights():
-        return read_named(path_or_name, key=key)
-    if not Path(path_or_name).exists():
+    if path_or_name not in names_of_weights() and not Path(path_or_name).exists():
         raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(names_of_weights())}")
-    return read_checkpoint(path_or_name, key=key)
 
 
 def load_checkpoint(model: nn.Module, checkpoint: Checkpoint, *, strict: bool = True) -> LoadReport:

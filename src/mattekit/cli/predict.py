@@ -102,6 +102,7 @@ def _add_means(group: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from mattekit.checkpoints.loading import check_weights
     from mattekit.cli.looks import Look, read_background
     from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned
 
@@ -119,6 +120,7 @@ def run(args: argparse.Namespace) -> int:
         look = Look(results.suffix, args.bits, read_background(args.background) if args.background else None)
         say_what_is_left_out([path for path in args.photos if path.is_dir()], recursive=args.recursive)
         missing = [task for task in tasks if args.overwrite or not results.are_there(task)]
+        check_weights(args.weights)
         if not missing:
             print(f"nothing to do: {len(tasks)} of {len(tasks)} results are in {out}; --overwrite makes them again")
             return 0

@@ -126,6 +126,32 @@ def test_the_sdist_has_what_the_makefile_runs():
     assert {".ci", "web"} <= run <= set(settings["targets"]["sdist"]["include"])
 
 
+def test_the_package_links_to_its_repository(monkeypatch):
+    """PyPI shows the README without the files beside it: links are whole once a build knows where the repository is."""
+    metadata = pytest.importorskip("hatchling.metadata.core")
+    plugins = pytest.importorskip("hatchling.plugin.manager").PluginManager()
+    root, repository = SOURCE.parent.parent, "https://github.com/somebody/mattekit"
+
+    def made():
+        return metadata.ProjectMetadata(str(root), plugins).core
+
+    monkeypatch.delenv("MATTEKIT_REPOSITORY", raising=False)
+    assert made().readme == (root / "README.md").read_text()
+    assert list(made().urls) == ["Paper"]
+    monkeypatch.setenv("MATTEKIT_REPOSITORY", repository + "/")
+    core = made()
+    assert core.urls["Repository"] == repository
+    within = re.findall(rf"\]\({repository}/(raw|blob)/v{re.escape(core.version)}/([^)#]+)[^)]*\)", core.readme)
+    links = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", (root / "README.md").read_text())
+    assert [path for _, path in within] == links
+    assert len(links) > 10
+    assert all((root / path).exists() and (kind == "raw") == (Path(path).suffix == ".jpg") for kind, path in within)
+    assert not re.findall(r"\]\((?!https://)", core.readme)
+    monkeypatch.setenv("MATTEKIT_REPOSITORY", "github.com/somebody/mattekit")
+    with pytest.raises(ValueError, match=r"must be an address that begins with https://, got github\.com"):
+        made()
+
+
 def test_import_is_light():
     """What `import mattekit` loads beyond torch is its own and the standard library's."""
     script = (

@@ -1,6 +1,7 @@
 """``mattekit train`` and ``mattekit ablate``: what they take, print and return."""
 
 import json
+import signal
 import subprocess
 import sys
 import tomllib
@@ -98,6 +99,29 @@ def test_a_run_that_stops_says_so(data, weights, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("mattekit.training.loop.train", stops)
     assert call("train", data, "--weights", weights, "--out", tmp_path, *QUICK) == 1
     assert "mattekit train: iteration 7 stopped" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGCHLD"), reason="this system has no SIGCHLD")
+def test_a_signal_may_end_the_workers_too(data, weights, tmp_path, monkeypatch, capsys):
+    """As `timeout` does, which signals the whole group: torch then complains of workers, wherever Python is."""
+
+    def complain(signum, frame):
+        raise RuntimeError("DataLoader worker (pid 3906) is killed by signal: Terminated.")
+
+    def train(*args, **kwargs):
+        signal.signal(signal.SIGCHLD, complain)
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGCHLD)
+
+    monkeypatch.setattr("mattekit.training.train", train)
+    before = signal.getsignal(signal.SIGCHLD)
+    try:
+        assert call("train", data, "--weights", weights, "--out", tmp_path / "run") == 143
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert capsys.readouterr().err == "mattekit: stopped by SIGTERM\n"
 
 
 def test_the_parser_imports_no_torch():

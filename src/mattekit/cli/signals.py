@@ -72,6 +72,8 @@ def finishing() -> Iterator[Pending]:
 def _stop(signum: int, frame: FrameType | None) -> None:
     if os.getpid() != _owner:
         return
+    if hasattr(signal, "SIGCHLD"):  # a whole process group may get the signal, and torch complains of workers it ended
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stopped = Stopped(signum)
     if _pending is None or _pending.stopped is not None:
         raise stopped

@@ -52,14 +52,11 @@ format: $(VENV)/.installed-dev ## put the code into form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-benchmarks: $(VENV)/.installed-dev ## measure on this machine: a table, JSON in benchmarks/results, a picture for the docs
-	mkdir -p benchmarks/results
-	$(BIN)/python -m pytest benchmarks --table benchmarks/results/table.json --benchmark-json benchmarks/results/rounds.json
-	mkdir -p docs/_static
-	$(BIN)/python benchmarks/plot.py benchmarks/results/table.json docs/_static/benchmarks.svg
+benchmarks: $(VENV)/.installed-dev ## measure on this machine, and print a table
+	$(BIN)/python -m pytest benchmarks
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) web/dist web/node_modules dist build docs/_build docs/_run matte-demo benchmarks/results
+	rm -rf $(VENV) web/dist web/node_modules dist build docs/_build docs/_run matte-demo
 
 $(VENV)/bin/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"

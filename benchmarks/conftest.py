@@ -1,7 +1,6 @@
 """The fixture `compare`, the table at the end, and which cases run where."""
 
 import gc
-import json
 import os
 import platform
 import time
@@ -16,7 +15,7 @@ MACHINES = pytest.StashKey[dict[str, measure.Machine]]()
 
 
 def pytest_addoption(parser):
-    parser.addoption("--table", metavar="FILE", help="write the table as JSON here")
+    parser.addoption("--record", metavar="FILE", help="keep what was measured in this file of results, case by case")
     parser.addoption("--fresh-memory", action="store_true", help="leave it to malloc to give back what is freed")
 
 
@@ -77,6 +76,8 @@ def compare(device, clock, machine, benchmark, request):
     maps a side to the precision whose peak it is held against, where that is not float32.
     """
 
+    fresh = ", fresh memory" if request.config.getoption("--fresh-memory") else ""
+
     def run(case, sides, *, rounds=9, warm_up=2, flops=None, precision=None, notes=None):
         times, turn = measure.take_turns(sides, clock, rounds, warm_up)
         name, last = list(sides.items())[-1]
@@ -92,7 +93,7 @@ def compare(device, clock, machine, benchmark, request):
         for side, seconds in medians.items():
             peak = machine.flops.get((precision or {}).get(side, "float32"))
             row = measure.Row(
-                f"{device} {case}",
+                f"{device} {case}{fresh}",
                 side,
                 1000 * seconds,
                 first / seconds,
@@ -118,10 +119,10 @@ def pytest_terminal_summary(terminalreporter, config):
     terminalreporter.write_line(f"Python {platform.python_version()}, torch {torch.__version__}; {_load()}")
     for line in table(rows):
         terminalreporter.write_line(line)
-    if config.getoption("--table"):
-        about = {device: str(machine) for device, machine in machines.items()}
-        content = {"machines": about, "torch": torch.__version__, "rows": [row.as_dict() for row in rows]}
-        Path(config.getoption("--table")).write_text(json.dumps(content, indent=1) + "\n")
+    if config.getoption("--record"):
+        for device, machine in machines.items():
+            of_device = [row for row in rows if row.case.split()[0] == device]
+            measure.record(Path(config.getoption("--record")), of_device, machine.name, machine.peaks)
 
 
 def table(rows):

@@ -1,10 +1,12 @@
 """How everything here is measured: sides that take turns, medians, peak memory, operations, and the machine's peaks."""
 
 import ctypes
+import datetime
 import gc
+import json
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +35,8 @@ class Row:
     note: str = ""
 
     def as_dict(self) -> dict[str, object]:
-        return asdict(self)
+        """To four digits: more were never measured."""
+        return {name: float(f"{x:.4g}") if isinstance(x, float) else x for name, x in asdict(self).items()}
 
 
 class Clock:
@@ -105,11 +108,29 @@ class Machine:
         source = torch.randn(2**28 if device == "cuda" else 2**26, device=device)
         target = torch.empty_like(source)
         seconds = clock.best(lambda: target.copy_(source))
-        return cls(_name(device), flops, 2 * source.nbytes / seconds)
+        return cls(machine_name(device), flops, 2 * source.nbytes / seconds)
+
+    @property
+    def peaks(self) -> str:
+        products = ", ".join(f"{name} {flops / 1e9:,.0f}" for name, flops in self.flops.items())
+        return f"matrix product in GFLOP/s: {products}; copy {self.bytes_per_second / 1e9:,.0f} GB/s"
 
     def __str__(self) -> str:
-        products = ", ".join(f"{name} {flops / 1e9:,.0f}" for name, flops in self.flops.items())
-        return f"{self.name}: matrix product in GFLOP/s: {products}; copy {self.bytes_per_second / 1e9:,.0f} GB/s"
+        return f"{self.name}: {self.peaks}"
+
+
+def record(path: Path, rows: Iterable[Row], machine: str, peaks: str = "") -> None:
+    """Keep rows in a file of results, in place of what the same machine wrote for the same cases before."""
+    cases: dict[str, list[Row]] = {}
+    for row in rows:
+        cases.setdefault(row.case, []).append(row)
+    kept = json.loads(path.read_text()) if path.exists() else []
+    kept = [entry for entry in kept if entry["machine"] != machine or entry["case"] not in cases]
+    about = {"machine": machine, "peaks": peaks, "date": f"{datetime.date.today()}", "torch": torch.__version__}
+    for case, sides in cases.items():
+        kept.append({"case": case, **about, "rows": [row.as_dict() for row in sides]})
+    kept.sort(key=lambda entry: (entry["machine"], entry["case"]))
+    path.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
 def _flops(clock: Clock, dtype: torch.dtype) -> float:
@@ -174,7 +195,7 @@ def count_flops(function: Callable[[], object]) -> float:
     return float(counter.get_total_flops())
 
 
-def _name(device: str) -> str:
+def machine_name(device: str) -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     try:
@@ -184,6 +205,11 @@ def _name(device: str) -> str:
         model = "CPU"
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{model}, {torch.get_num_threads()} threads, {capability}"
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for it; without, a network takes ten times as long as in float32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def status_kilobytes(field: str) -> int | None:

@@ -1,13 +1,12 @@
-"""Grad, Conn and the evaluation of a folder against the plain ways, both sides in one run: pytest benchmarks -s.
+"""Grad, Conn and the evaluation of a folder against the plain ways, both sides in one run.
 
-It prints medians and ratios and asserts that both sides agree on the numbers; how fast the machine is that day, it does
-not judge. The plain ways are what the published Python ports do, written as well as NumPy and cv2 allow.
+It asserts that both sides agree on the numbers; how fast the machine is that day, it does not judge. The plain ways are
+what the published Python ports do, written as well as NumPy and cv2 allow.
 """
 
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -139,50 +138,38 @@ def plain_folder(preds, alphas):
 # ---- timing
 
 
-def seconds(function, repeat):
-    """The result, and the median time of a few runs after a first."""
-    result, times = function(), []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return result, statistics.median(times)
-
-
-def report(capsys, title, ours, plain):
-    with capsys.disabled():
-        print(f"\n{title}: {1000 * ours:.0f} ms")
-        for name, other in plain.items():
-            print(f"    {name}: {1000 * other:.0f} ms, {other / ours:.1f} times as long")
-
-
+@pytest.mark.parametrize("device", ["cpu"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradient_error(kind, size, capsys):
+def test_gradient_error(kind, size, device, compare):
     rng = np.random.default_rng(0)
     alpha = KINDS[kind](size, size, rng)
     pred = predicted(alpha, rng)
-    value, ours = seconds(lambda: gradient_error(pred, alpha, raw=True), 9)
-    expected, plain = seconds(lambda: plain_grad(pred, alpha), 3)
-    assert value == pytest.approx(expected, rel=1e-9)
-    report(capsys, f"Grad {kind} {size}²", ours, {"cv2.filter2D in float64": plain})
+    sides = {
+        "cv2.filter2D in float64": lambda: plain_grad(pred, alpha),
+        "mattekit": lambda: gradient_error(pred, alpha, raw=True),
+    }
+    plain, ours = (side() for side in sides.values())
+    assert ours == pytest.approx(plain, rel=1e-9)
+    compare(f"Grad {kind} {size}²", sides, rounds=3, warm_up=1)
 
 
+@pytest.mark.parametrize("device", ["cpu"])
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_connectivity_error(kind, size, capsys):
+def test_connectivity_error(kind, size, device, compare):
     rng = np.random.default_rng(0)
     alpha = KINDS[kind](size, size, rng)
     pred = predicted(alpha, rng)
-    value, ours = seconds(lambda: connectivity_error(pred, alpha, raw=True), 9)
-    plain = {}
-    for name, largest in PLAIN_CONN.items():
-        expected, plain[name] = seconds(lambda largest=largest: plain_conn(pred, alpha, largest), 3)
-        assert value == pytest.approx(expected, rel=1e-5)
-    report(capsys, f"Conn {kind} {size}²", ours, plain)
+    sides = {name: partial(plain_conn, pred, alpha, largest) for name, largest in PLAIN_CONN.items()}
+    sides["mattekit"] = lambda: connectivity_error(pred, alpha, raw=True)
+    *plain, ours = (side() for side in sides.values())
+    assert plain == pytest.approx([ours] * len(plain), rel=1e-5)
+    compare(f"Conn {kind} {size}²", sides, rounds=3, warm_up=1)
 
 
-def test_folder(tmp_path, capsys):
+@pytest.mark.parametrize("device", ["cpu"])
+def test_folder(tmp_path, device, compare):
     """50 mattes of 1920x1080 through the command line, start-up included, against a loop that has started already."""
     rng = np.random.default_rng(0)
     makers = [hair_like, lacy, blobby]
@@ -194,33 +181,26 @@ def test_folder(tmp_path, capsys):
         Image.fromarray(predicted(alpha, rng)).save(tmp_path / "pred" / f"{i:02}.png")
     preds, alphas = (sorted((tmp_path / folder).iterdir()) for folder in ("pred", "alpha"))
     command = [sys.executable, "-m", "mattekit", "evaluate", tmp_path / "pred", tmp_path / "alpha", "--workers", "2"]
-    done, ours = seconds(lambda: subprocess.run(command, check=True, capture_output=True, text=True), 3)
-    expected, plain = seconds(lambda: plain_folder(preds, alphas), 1)
+    sides = {
+        "a loop over the plain ways": lambda: plain_folder(preds, alphas),
+        "mattekit evaluate": lambda: subprocess.run(command, check=True, capture_output=True, text=True),
+    }
+    expected, done = (side() for side in sides.values())
     printed = [float(value) for value in done.stdout.splitlines()[1].split()[2:]]
     assert [printed[i] for i in (0, 1, 3, 4)] == pytest.approx(np.mean(expected, axis=0).tolist(), rel=1e-5)
-    report(capsys, "folder of 50 at 1920x1080", ours, {"plain loop": plain})
+    compare("folder of 50 mattes of 1920×1080", sides, rounds=3, warm_up=0)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
-def test_cuda_batch(capsys):
-    """A batch of 8 at 1024², on the GPU and on the CPU."""
+@pytest.mark.parametrize("device", ["cuda"])
+def test_cuda_batch(device, compare):
+    """A batch of 8 at 1024², on the CPU and on the GPU."""
     rng = np.random.default_rng(0)
     mattes = [list(KINDS.values())[i % 3](1024, 1024, rng) for i in range(8)]
     alpha = torch.from_numpy(np.stack(mattes))[:, None]
     pred = torch.from_numpy(np.stack([predicted(matte, rng) for matte in mattes]))[:, None]
-
-    def on(device):
-        arguments = pred.to(device), alpha.to(device)
-
-        def run():
-            scores = evaluate(*arguments)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            return scores
-
-        return seconds(run, 5)
-
-    (found, ours), (expected, plain) = on("cuda"), on("cpu")
+    there = pred.to(device), alpha.to(device)
+    sides = {"on the CPU": lambda: evaluate(pred, alpha), "on the GPU": lambda: evaluate(*there)}
+    expected, found = (side() for side in sides.values())
     for a, b in zip(found, expected, strict=True):
         assert a.tolist() == pytest.approx(b.tolist(), rel=1e-9)
-    report(capsys, "evaluate, 8 at 1024²", ours, {"CPU": plain})
+    compare("evaluate, 8 at 1024²", sides, rounds=5, warm_up=1)

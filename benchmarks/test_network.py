@@ -60,10 +60,10 @@ def test_forward(encoder, batch, side, cpu_rounds, compile, device, compare):
             compiled.warm_up(image.shape)
             name = "prepared bfloat16, compiled"
             sides[name], precision[name] = no_grad(compiled, image), "bfloat16"
-    half, full = prepare(model, precision="bfloat16"), prepare(model)
-    for prepared in (half, full):
+    for name in ("bfloat16", "float32") if device == "cuda" or measure.cpu_has_bfloat16() else ("float32",):
+        prepared = prepare(model, precision=name)
         prepared.warm_up(image.shape)
-    sides |= {"prepared bfloat16": no_grad(half, image), "prepared float32": no_grad(full, image)}
+        sides[f"prepared {name}"] = no_grad(prepared, image)
     compare(
         f"forward {encoder} {batch}×{side}²",
         sides,

@@ -1,7 +1,7 @@
 """The pages' sources: what they name exists, their code is code, their pictures can be heard, and they lead on."""
 
 import ast
-import importlib
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -118,33 +118,27 @@ def test_the_comparison_is_what_its_script_wrote():
         assert "\n".join(record[region]) in text
 
 
-def test_the_speeds_that_pages_quote_were_measured_once():
-    """Those of the network stand in the notes, and those of the metrics on their page."""
-    notes = (ROOT / "benchmarks" / "NOTES.md").read_text().split("\n## Results\n")[1].split("\n### Data\n")[0]
-    kept, fresh, case = {}, {}, ""
-    for table, text in zip((kept, fresh), notes.split("\nWith `--fresh-memory`"), strict=True):
-        for line in text.splitlines():
-            cells = [cell.strip() for cell in line.split("|")]
-            if len(cells) == 9:
-                case = cells[1] or case
-                table[case, cells[2]] = cells[4]
+@pytest.fixture(scope="module")
+def figures():
+    """The script that writes figures into pages."""
+    spec = importlib.util.spec_from_file_location("pages", DOCS / "figures" / "pages.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_quote_what_was_measured(figures):
+    names = []
+    for page in figures.PAGES:
+        text = page.read_text()
+        assert figures.filled(text) == text, f"run python docs/figures/pages.py: {page.name} has other figures"
+        names += [name for _, name, _ in figures.BLOCK.findall(text)]
+    assert sorted(names) == sorted(figures.TABLES)
+
+
+def test_the_picture_shows_what_was_measured(figures):
     picture = (DOCS / "_static" / "benchmarks.svg").read_text()
-    drawn = {sides: faster for sides, faster in kept.items() if f"<!-- {sides[0]} -->" in picture}
-    assert len(drawn) > 8
-    assert all(f"<!--  {faster}×, " in picture for faster in drawn.values())
-    w18, w48 = "cpu forward hrnet_w18 1×512²", "cpu forward hrnet_w48 1×512²"
-    full, half = (
-        tuple(f"{float(t[w18, f'prepared {bits}']):.1f}" for t in (kept, fresh)) for bits in ("float32", "bfloat16")
-    )
-    readme, page, metrics = (
-        (ROOT / name).read_text() for name in ("README.md", "docs/benchmarks.md", "docs/metrics.md")
-    )
-    assert f"| {full[0]}; in a fresh process {full[1]} |" in readme
-    assert f"| {half[0]}; {half[1]} |" in readme
-    assert f"W48, float32 | the eager network | {float(kept[w48, 'prepared float32']):.1f} |" in readme
-    page = " ".join(page.split())
-    assert f"{full[1]} times for HRNet-W18 at 512² in float32, {half[1]} times in bfloat16" in page
-    rows = re.findall(r"^\| (?:Conn at|Grad at|`mattekit evaluate`, 50).*\| (.*?) \| [^|]* \|$", readme, re.MULTILINE)
-    quoted = re.findall(r"\d\.\d", " ".join(rows))
-    assert len(quoted) == 5
-    assert all(number in metrics.split("\n## Speed\n")[1] for number in quoted)
+    shown = [entry for entry in figures.RESULTS if " forward " in entry["case"] and "fresh" not in entry["case"]]
+    assert len(shown) > 3
+    bars = [f"<!--  {row['ratio']:.2f}×, {row['milliseconds']:,.0f} ms -->" for entry in shown for row in entry["rows"]]
+    assert re.findall(r"<!--  [\d.]+×, [\d,]+ ms -->", picture) == bars

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mattekit.blocks import ConvBNReLU
-from mattekit.inference.activations import ActivatedConv2d, fuse_activations
+from mattekit.inference.activations import OneDNNConv2d, direct_pointwise, fuse_activations
 from mattekit.windows import halo
 from oracles.networks import lively, small
 
@@ -37,7 +37,7 @@ def test_is_both_one_after_the_other(settings, memory_format, activation):
     expected, seen = pair(image), halo(pair, stride=pair[0].stride[0])
     fused = copy.deepcopy(pair)
     assert fuse_activations(fused) == 1
-    assert isinstance(fused[0], ActivatedConv2d)
+    assert isinstance(fused[0], OneDNNConv2d)
     torch.testing.assert_close(fused(image), expected, rtol=1e-5, atol=1e-5)  # sums in another order
     assert (expected == 0).any()
     assert halo(fused, stride=fused[0].stride[0]) == seen
@@ -46,6 +46,24 @@ def test_is_both_one_after_the_other(settings, memory_format, activation):
     torch.compiler.reset()  # torch 2.6 traces a function for eight modules at most
     for traced in (torch.export.export(fused, (image,)).module(), torch.jit.trace(fused, image)):
         torch.testing.assert_close(traced(image), expected, rtol=1e-5, atol=1e-5)
+
+
+@needs_onednn
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@torch.no_grad()
+def test_pointwise_convolutions_call_onednn():
+    torch.manual_seed(0)
+    even = [nn.Conv2d(8, 6, 1), nn.Conv2d(6, 6, 1, groups=3, bias=False), nn.Conv2d(6, 4, 1, stride=2)]
+    network = nn.Sequential(*even, nn.Conv2d(4, 4, 1, padding=1), nn.Conv2d(4, 4, 3, padding=1))
+    image = torch.randn(2, 8, 33, 47)
+    expected = network(image)
+    direct = copy.deepcopy(network)
+    direct_pointwise(direct)
+    assert [isinstance(module, OneDNNConv2d) for module in direct] == [True, True, True, False, False]
+    torch.testing.assert_close(direct(image), expected, rtol=1e-5, atol=1e-5)  # sums in another order
+    torch.testing.assert_close(torch.jit.trace(direct, image)(image), expected, rtol=1e-5, atol=1e-5)
+    image[0, 0, 0, 0] = math.nan
+    assert direct[0](image)[0, :, 0, 0].isnan().all()
 
 
 def test_only_what_is_known_and_unwatched():
@@ -80,6 +98,8 @@ def test_damaged_weights_stay_visible(value):
 def test_nothing_without_onednn(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert fuse_activations(nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU())) == 0
+    direct_pointwise(network := nn.Sequential(nn.Conv2d(1, 1, 1)))
+    assert type(network[0]) is nn.Conv2d
 
 
 @needs_onednn
@@ -92,8 +112,10 @@ def test_prepare_does_it_and_leaves_shared_activations():
     model = lively(small())
     fused = prepare(model)
     assert "activations applied by the convolutions before them" in repr(fused)
-    assert not any(isinstance(module, ActivatedConv2d) for module in fused.network.encoder.stage2.modules())
-    assert isinstance(fused.network.context.head[0].conv, ActivatedConv2d)
+    stage = [m for m in fused.network.encoder.stage2.modules() if isinstance(m, OneDNNConv2d)]
+    assert all(type(module.activation) is nn.Identity for module in stage)
+    assert isinstance(fused.network.context.head[0].conv, OneDNNConv2d)
+    assert not any(type(m) is nn.Conv2d and m.kernel_size == (1, 1) for m in fused.network.modules())
     image = torch.rand(1, 3, 96, 64)
     for ours, expected in zip(fused(image), model(image), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""Activations within the convolutions before them: oneDNN applies them while a result is still in the cache."""
+"""Convolutions that call oneDNN: with the activation after them, which it applies while a result is in the cache."""
 
 from typing import Any
 
@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from mattekit.inference.folding import is_plain, neighbours
 from mattekit.windows import halo
 
-_NAMES: dict[type[nn.Module], tuple[str, list[float]]] = {nn.ReLU: ("relu", []), nn.ReLU6: ("hardtanh", [0.0, 6.0])}
+_ACTIVATIONS: dict[type[nn.Module], tuple[str, list[float]]] = {
+    nn.ReLU: ("relu", []),
+    nn.ReLU6: ("hardtanh", [0.0, 6.0]),
+}
+_NAMES = {**_ACTIVATIONS, nn.Identity: ("none", [])}
 _HUGE = 1e6
 
 
@@ -20,7 +24,7 @@ def fuse_activations(network: nn.Module, *, sequences: bool = True) -> int:
     oneDNN, and in a network with damaged weights, huge or not finite: oneDNN's ReLU makes 0 of NaN, which would hide
     them under a clean matte.
     """
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    if not _is_there():
         return 0
     if not all((parameter.abs() < _HUGE).all() for parameter in network.parameters()):
         return 0
@@ -29,11 +33,27 @@ def fuse_activations(network: nn.Module, *, sequences: bool = True) -> int:
         for conv_name, name in neighbours(module, sequences=sequences):
             conv: Any = getattr(module, conv_name, None)
             activation: Any = getattr(module, name, None)
-            if is_plain(activation, *_NAMES) and is_plain(conv, nn.Conv2d) and _is_even(conv):
-                setattr(module, conv_name, ActivatedConv2d(conv, activation))
+            if is_plain(activation, *_ACTIVATIONS) and is_plain(conv, nn.Conv2d) and _is_even(conv):
+                setattr(module, conv_name, OneDNNConv2d(conv, activation))
                 setattr(module, name, nn.Identity())
                 fused += 1
     return fused
+
+
+def direct_pointwise(network: nn.Module) -> None:
+    """Have 1×1 convolutions call oneDNN themselves: with one thread, torch takes a slower routine for them."""
+    if not _is_there():
+        return
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            conv: Any = child
+            if is_plain(conv, nn.Conv2d) and conv.kernel_size == (1, 1) and _is_even(conv):
+                setattr(module, name, OneDNNConv2d(conv, nn.Identity()))
+
+
+def _is_there() -> bool:
+    """Whether torch was built with oneDNN, and with what is called here."""
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
 def _is_even(conv: nn.Conv2d) -> bool:
@@ -41,8 +61,8 @@ def _is_even(conv: nn.Conv2d) -> bool:
     return halo(conv, stride=conv.stride[0]) is not None
 
 
-class ActivatedConv2d(nn.Conv2d):
-    """A convolution that keeps its weights, with the ReLU or ReLU6 after it.
+class OneDNNConv2d(nn.Conv2d):
+    """A convolution that keeps its weights, with the ReLU or ReLU6 after it, or `nn.Identity` for none.
 
     In float32 on a CPU both are one pass over memory. Elsewhere, and for compilers and exporters, they are two steps.
     So they are where the input is not finite: oneDNN's ReLU makes 0 of NaN, which would hide what a part did wrong.
@@ -66,8 +86,9 @@ class ActivatedConv2d(nn.Conv2d):
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
         traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         fits = input.device.type == "cpu" and input.dtype == torch.float32 and input.ndim == 4
-        if traced or not fits or input.requires_grad or not input.sum().isfinite():
-            return self.activation(super().forward(input))
         name, numbers = _NAMES[type(self.activation)]
+        apart = traced or not fits or input.requires_grad
+        if apart or (name != "none" and not input.sum().isfinite()):
+            return self.activation(super().forward(input))
         place = (self._around, self.stride, self.dilation, self.groups)
         return torch.ops.mkldnn._convolution_pointwise(input, self.weight, self.bias, *place, name, numbers, "")

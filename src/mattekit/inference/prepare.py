@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_choice
-from mattekit.inference.activations import fuse_activations
+from mattekit.inference.activations import direct_pointwise, fuse_activations
 from mattekit.inference.folding import fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
@@ -32,10 +32,11 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     """Make a fast copy of a network, to predict with; the network itself is left alone.
 
     Batch normalisation goes into the convolutions, what nothing reads is not computed, and memory is laid out
-    channels_last. On the CPU convolutions apply the ReLU that follows them, high resolutions run in tiles that fit the
-    cache, and large photos in windows. On a GPU a shape of image that comes again is recorded as a CUDA graph; the last
-    four shapes are kept. ``print(prepared)`` says what was done. All this follows from what modules declare
-    (`mattekit.windows`): a part that says nothing about itself runs as it is, on the whole photo.
+    channels_last. On the CPU convolutions apply the ReLU that follows them, those of 1×1 call oneDNN themselves, high
+    resolutions run in tiles that fit the cache, and large photos in windows. On a GPU a shape of image that comes again
+    is recorded as a CUDA graph; the last four shapes are kept. ``print(prepared)`` says what was done. All this follows
+    from what modules declare (`mattekit.windows`): a part that says nothing about itself runs as it is, on the whole
+    photo.
 
     Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it. The
     copy is tried on a small image, beside the network itself, so that hooks run as well: where an ``nn.Sequential`` is
@@ -265,6 +266,8 @@ def _rewritten(model: PPMatting, *, fuse: bool) -> tuple[PPMatting, list[str]]:
             module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] (torch's types lack it)
         if fuse and (fused := fuse_activations(network, sequences=sequences)):
             done.append(f"{fused} activations applied by the convolutions before them")
+        if fuse:
+            direct_pointwise(network)
         if not sequences:
             done.append("nothing folded within nn.Sequential: tried so, the network gave other numbers or none")
         if expected is None or _agree(_tried(network), expected):

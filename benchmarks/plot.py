@@ -21,8 +21,11 @@ def main() -> None:
     )  # fmt: skip
     for axes, (machine, group) in zip(panels[:, 0], machines, strict=True):
         draw(axes, group)
-        axes.set_title(f"{machine}, torch {group[0]['torch']}, {group[0]['date']}", fontsize="medium", loc="left")
+        axes.set_title(
+            f"{machine}, torch {group[0]['torch']}, {group[0]['date']}", fontsize="medium", loc="left", pad=12
+        )
     panels[-1, 0].set_xlabel("times as fast as eager float32")
+    panels[-1, 0].set_xlim(0, 1.3 * max(row["ratio"] for entry in shown for row in entry["rows"]))
     figure.savefig(ROOT / "docs/_static/benchmarks.svg", metadata={"Date": None})
 
 
@@ -39,8 +42,6 @@ def draw(axes: Axes, group: list[dict]) -> None:
         y += 1.4
     axes.set_yticks(*zip(*ticks, strict=True))
     axes.invert_yaxis()
-    axes.margins(x=0.25)
-    axes.set_xlim(left=0)
     axes.spines[["top", "right"]].set_visible(False)
 
 

@@ -157,6 +157,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--rate", type=float, default=1e-3, help="peak of the learning rate")
     parser.add_argument("--seed", type=int, default=0, help="another one draws other squares")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
@@ -177,7 +178,7 @@ def main() -> None:
         workers=1,
         iterations=arguments.steps,
         optimiser="adamw",
-        learning_rate=1e-3,
+        learning_rate=arguments.rate,
         weight_decay=1e-2,
         schedule="cosine",
         warm_up=min(200, arguments.steps - 1),

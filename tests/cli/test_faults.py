@@ -20,6 +20,16 @@ from mattekit.cli.signals import Stopped, stopping
 from mattekit.photos import write_image
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, descriptors and bytes in names are those of POSIX")
+
+
+@pytest.fixture(autouse=True)
+def _heed_sigint():
+    """A shell has its background jobs ignore it, `make test &` among them, and then so does mattekit."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 needs_full_device = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
 
 

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import torch
-from measure import status_kilobytes
+from measure import status_bytes
 
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
@@ -28,7 +28,7 @@ def main() -> None:
     network = prepare(pp_matting(args.encoder).eval())
     predict(network, np.zeros((64, 64, 3), np.uint8))
     photo = np.random.default_rng(0).integers(0, 256, (args.side, args.side, 3), dtype=np.uint8)
-    before = _bytes("VmRSS")
+    before = status_bytes("VmRSS") or 0
     wall, cpu = time.perf_counter(), time.process_time()
     if args.whole:
         image = torch.from_numpy(photo).permute(2, 0, 1)[None].float().div_(255)
@@ -37,14 +37,11 @@ def main() -> None:
     else:
         alpha = predict(network, photo, max_memory=None if args.max_memory is None else int(args.max_memory * 1e6))
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    beyond = (status_bytes("VmHWM") or 0) - before
     print(
-        f"{args.encoder} {args.side}²: {(_bytes('VmHWM') - before) / 1e6:,.0f} MB beyond {before / 1e6:,.0f}, "
+        f"{args.encoder} {args.side}²: {beyond / 1e6:,.0f} MB beyond {before / 1e6:,.0f}, "
         f"{wall:.1f} s, {cpu:.1f} s of processor time, mean {alpha.mean(dtype=float):.6f}"
     )
-
-
-def _bytes(field: str) -> int:
-    return (status_kilobytes(field) or 0) * 1024
 
 
 if __name__ == "__main__":

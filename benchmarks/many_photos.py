@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 import torch
-from measure import Row, machine_name, median, record, status_kilobytes
+from measure import Row, machine_name, median, record, status_bytes
 
 from mattekit._demo.examples import EXAMPLES
 from mattekit.cli import main as mattekit
@@ -52,7 +52,7 @@ def main() -> None:
             print(
                 f"{torch.get_num_threads()} threads, {args.photos} photos: network {1000 / alone[-1]:.2f} a second, "
                 f"mattekit predict {1000 / ours[-1]:.2f}, {ours[-1] / alone[-1] - 1:+.0%} time; "
-                f"{(status_kilobytes('VmRSS') or 0) * 1024 / 1e6:,.0f} MB held",
+                f"{(status_bytes('VmRSS') or 0) / 1e6:,.0f} MB held",
                 flush=True,
             )
     if args.record:

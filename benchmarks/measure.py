@@ -78,12 +78,12 @@ class Clock:
             torch.cuda.synchronize()
             return (torch.cuda.max_memory_allocated() - before) / 1e6
         _give_back_freed_memory()
-        before = status_kilobytes("VmRSS")
+        before = status_bytes("VmRSS")
         if before is None or not _reset_high_water():
             return None
         function()
-        peak = status_kilobytes("VmHWM")
-        return None if peak is None else (peak - before) * 1024 / 1e6
+        peak = status_bytes("VmHWM")
+        return None if peak is None else (peak - before) / 1e6
 
 
 @dataclass(frozen=True)
@@ -207,18 +207,13 @@ def machine_name(device: str) -> str:
     return f"{model}, {torch.get_num_threads()} threads, {capability}"
 
 
-def cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions for it; without, a network takes ten times as long as in float32."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def status_kilobytes(field: str) -> int | None:
-    """A number of this process that Linux keeps, such as VmRSS, what it holds, or VmHWM, its peak; None elsewhere."""
+def status_bytes(field: str) -> int | None:
+    """A size of this process that Linux keeps, such as VmRSS, what it holds, or VmHWM, its peak; None elsewhere."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    return next((int(line.split()[1]) for line in lines if line.startswith(field)), None)
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field)), None)
 
 
 def keep_freed_memory() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mattekit.inference import prepare
+from mattekit.inference.prepare import cpu_has_bfloat16
 from mattekit.losses import pp_matting_loss
 from mattekit.models import pp_matting
 from mattekit.trimap import from_alpha
@@ -60,7 +61,7 @@ def test_forward(encoder, batch, side, cpu_rounds, compile, device, compare):
             compiled.warm_up(image.shape)
             name = "prepared bfloat16, compiled"
             sides[name], precision[name] = no_grad(compiled, image), "bfloat16"
-    for name in ("bfloat16", "float32") if device == "cuda" or measure.cpu_has_bfloat16() else ("float32",):
+    for name in ("bfloat16", "float32") if device == "cuda" or cpu_has_bfloat16() else ("float32",):
         prepared = prepare(model, precision=name)
         prepared.warm_up(image.shape)
         sides[f"prepared {name}"] = no_grad(prepared, image)

@@ -21,7 +21,8 @@ PAGES = [ROOT / "README.md", ROOT / "benchmarks/NOTES.md", *sorted((ROOT / "docs
 PAGES += sorted((ROOT / "docs/guides").glob("*.md"))
 BLOCK = re.compile(r"(<!-- figures: ([\w ]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
-MACHINES = {"AVX2": "AVX2 alone", "AVX512": "AVX-512 and bfloat16"}
+HERE = "AVX2"  # where a page shows one machine alone
+MACHINES = {HERE: "AVX2 alone", "AVX512": "AVX-512 and bfloat16"}
 U2NETP = "U²\N{NON-BREAKING HYPHEN}Net\N{NON-BREAKING HYPHEN}P"
 KEPT_ASIDE = {
     "people": "people in the street; masks drawn by hand",
@@ -45,7 +46,7 @@ def entries(case: str) -> dict[str, dict]:
     return {entry["machine"].split()[-1]: entry for entry in RESULTS if entry["case"] == case}
 
 
-def milliseconds(case: str, machine: str) -> dict[str, float]:
+def milliseconds(case: str, machine: str = HERE) -> dict[str, float]:
     """The median of each side of a case on a machine; nothing where it was not measured there."""
     entry = entries(case).get(machine)
     return {row["side"]: row["milliseconds"] for row in entry["rows"]} if entry else {}
@@ -122,46 +123,44 @@ def prepare() -> Iterator[str]:
 
 def metrics() -> Iterator[str]:
     """Grad and Conn at 2048², in milliseconds."""
-    machine = "AVX2"
     yield "| at 2048², ms | the fastest plain way | mattekit | times as fast |"
     yield "| --- | --: | --: | --: |"
     for metric in ("Conn", "Grad"):
         for kind, name in KINDS.items():
             case = f"cpu {metric} {kind} 2048²"
-            times = milliseconds(case, machine)
+            times = milliseconds(case)
             ours = times.pop("mattekit")
             yield f"| {metric}, {name} | {min(times.values()):,.0f} | {ours:,.0f} | {min(times.values()) / ours:.1f} |"
-    folder = milliseconds("cpu folder of 50 mattes of 1920×1080", machine)
+    folder = milliseconds("cpu folder of 50 mattes of 1920×1080")
     plain, ours = folder.values()
     yield f"| all metrics, 50 mattes of 1920×1080 | {plain:,.0f} | {ours:,.0f} | {plain / ours:.1f} |"
     yield ""
-    yield about("cpu Conn lacy 2048²", machine)
+    yield about("cpu Conn lacy 2048²")
 
 
 def runtimes() -> Iterator[str]:
     """What runs an exported file, in milliseconds."""
-    machine, sides = "AVX2", ("eager", "prepared", "onnxruntime", "OpenVINO")
+    sides = ("eager", "prepared", "onnxruntime", "OpenVINO")
     yield "| one image, ms | torch, eager | torch, prepared | onnxruntime | OpenVINO |"
     yield "| --- | --: | --: | --: | --: |"
     for name, words in (("small", "`small`"), ("hrnet_w18", "HRNet-W18")):
         for side in (512, 1024):
-            times = milliseconds(f"cpu export {name} 1×{side}²", machine)
+            times = milliseconds(f"cpu export {name} 1×{side}²")
             yield f"| {words}, {side}² | {' | '.join(f'{times[way]:,.0f}' for way in sides)} |"
     yield ""
-    yield about("cpu export small 1×512²", machine)
+    yield about("cpu export small 1×512²")
 
 
 def photos() -> Iterator[str]:
     """How many photos of a folder a second."""
-    machine = "AVX2"
     yield "| photos of 480 pixels a second | the network alone, one after another | `mattekit predict` |"
     yield "| --- | --: | --: |"
     for written, words in (("alpha", "mattes"), ("alpha and cutout", "mattes and cut-outs")):
         case = f"cpu photos of 480 pixels, {written}"
-        rates = (f"{1000 / time:.1f}" for time in milliseconds(case, machine).values())
+        rates = (f"{1000 / time:.1f}" for time in milliseconds(case).values())
         yield f"| {words} | {' | '.join(rates)} |"
     yield ""
-    yield about(case, machine)
+    yield about(case)
 
 
 def results() -> Iterator[str]:
@@ -185,9 +184,9 @@ def results() -> Iterator[str]:
         yield ""
 
 
-def about(case: str, machine: str) -> str:
+def about(case: str) -> str:
     """A line that says where and when."""
-    entry = entries(case)[machine]
+    entry = entries(case)[HERE]
     return f"*{entry['machine']}; torch {entry['torch']}; nothing else running; {entry['date']}.*"
 
 
@@ -213,7 +212,7 @@ def which_weights() -> Iterator[str]:
     for source, figures in SMALL["sources"].items():
         small, other = (f"{figures[who]['mad']:.3f}" for who in ("small", "u2netp"))
         yield f"| MAD, {figures['photos']} × {KEPT_ASIDE[source]} | {small} | {other} | not measured |"
-    times = milliseconds("cpu a matte by small networks", "AVX2")
+    times = milliseconds("cpu a matte by small networks")
     small, other = times["small at 512²"], times["U²-Net-P at 320², onnxruntime"]
     yield f"| time, two cores of a CPU | {small:.0f} ms at 512² | {other:.0f} ms at 320² | not measured |"
 

@@ -409,10 +409,10 @@ def test_a_batch_of_no_image():
 def test_bfloat16_without_its_instructions_is_warned_of(monkeypatch):
     found = sys.modules["mattekit.inference.prepare"]
     model = small().eval()
-    monkeypatch.setattr(found, "_cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(found, "cpu_has_bfloat16", lambda: False)
     with pytest.warns(UserWarning, match="this CPU has no instructions for bfloat16"):
         prepare(model, precision="bfloat16")
-    monkeypatch.setattr(found, "_cpu_has_bfloat16", lambda: True)
+    monkeypatch.setattr(found, "cpu_has_bfloat16", lambda: True)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         prepare(model, precision="bfloat16")

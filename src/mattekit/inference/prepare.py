@@ -98,7 +98,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     device = model.mean.device
     if precision == "float16" and device.type == "cpu":
         raise ValueError("precision must be 'float32' or 'bfloat16' for a model on the CPU, got 'float16'")
-    if precision == "bfloat16" and device.type == "cpu" and not _cpu_has_bfloat16():
+    if precision == "bfloat16" and device.type == "cpu" and not cpu_has_bfloat16():
         warnings.warn(
             "this CPU has no instructions for bfloat16, in which the network will run several times slower than in "
             "float32: leave precision out",
@@ -292,7 +292,8 @@ def _agree(found: list[Tensor] | None, expected: list[Tensor]) -> bool:
     )
 
 
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16, without which a network runs several times slower in it."""
     try:
         return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
     except (AttributeError, RuntimeError):  # torch without oneDNN cannot tell

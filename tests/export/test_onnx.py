@@ -48,6 +48,7 @@ NETWORKS = {
     "conv, no guidance, symmetric padding": lambda: of(ConvFusion(), guidance=(), padding="symmetric"),
     "detail, guidance of block 5": lambda: of(DetailFusion(), guidance=(5,)),
     "replace, guidance of all blocks, efficientnet with a pyramid": of_efficientnet,
+    "the context branch sees the image at 48 pixels": lambda: small(preprocessing=Preprocessing(context_short_side=48)),
 }
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from mattekit.inference import predict, prepare
-from mattekit.models import PPMattingOutput, pp_matting
+from mattekit.models import PPMattingOutput, Preprocessing, pp_matting
+from oracles.networks import small, trained_looking
 
 
 class Output(NamedTuple):
@@ -95,6 +96,27 @@ def test_limit_is_found_within_a_wrapper():
     model.max_short_side = None
     predict(nn.DataParallel(model), photo(128, 256))
     assert model.seen.shape == (1, 3, 128, 256)
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+def test_photos_are_shrunk_as_the_weights_know(antialias):
+    """By means over squares of four pixels, or by a sample of the square's middle."""
+    model = Brightness(max_short_side=64)
+    model.preprocessing = Preprocessing(antialias=antialias)
+    image = photo(256, 384)
+    predict(model, image)
+    squares = image.reshape(64, 4, 96, 4, 3).transpose(0, 2, 1, 3, 4) / 255
+    expected = (squares if antialias else squares[:, :, 1:3, 1:3]).mean((2, 3))
+    np.testing.assert_allclose(model.seen[0].permute(1, 2, 0), expected, rtol=0, atol=0.51 / 255)
+
+
+def test_a_prepared_network_has_photos_shrunk_alike():
+    model = trained_looking(small(preprocessing=Preprocessing(max_short_side=64, antialias=True)))
+    image = photo(256, 384)
+    expected, seen = (predict(network, image, return_maps=True).detail for network in (model, prepare(model)))
+    np.testing.assert_allclose(seen, expected, rtol=0, atol=1e-4)
+    model.preprocessing = Preprocessing(max_short_side=64)
+    assert abs(predict(model, image, return_maps=True).detail - expected).max() > 1e-3  # a sample is another photo
 
 
 @pytest.mark.parametrize(

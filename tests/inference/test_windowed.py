@@ -9,6 +9,7 @@ from torch import nn
 
 from mattekit.inference import predict, predict_windowed, prepare
 from mattekit.inference.windows import pixels_within, windows_of
+from mattekit.models import Preprocessing
 from oracles.networks import lively, small
 
 
@@ -17,9 +18,9 @@ def photo(height, width, dtype=np.uint8):
 
 
 @pytest.mark.parametrize("prepared", [False, True])
-@pytest.mark.parametrize("window", [32, 50, 200])
-def test_windows_give_the_same_matte(prepared, window):
-    model = lively(small())
+@pytest.mark.parametrize(("window", "context"), [(32, None), (50, None), (200, None), (50, 64)])
+def test_windows_give_the_same_matte(prepared, window, context):
+    model = lively(small(preprocessing=Preprocessing(context_short_side=context)))
     expected = predict(model, photo(130, 101))
     away = abs(predict_windowed(prepare(model) if prepared else model, photo(130, 101), window=window) - expected)
     assert (away > 1e-4).mean() < 1e-3  # ties of the argmax, spread by the resize to the photo's size

@@ -43,7 +43,7 @@ MAKERS = {
     "ReplaceFusion": ReplaceFusion,
     "ConvFusion": ConvFusion,
     "DetailFusion": DetailFusion,
-    "PPMatting": lambda: small(guidance=(), preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 640)),
+    "PPMatting": lambda: small(guidance=(), preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 640, 64, True)),
 }
 
 
@@ -343,6 +343,9 @@ def test_preprocessing_is_one_frozen_value():
         ({"max_short_side": "abc"}, TypeError, "max_short_side must be an integer or None, got 'abc'"),
         ({"max_short_side": True}, TypeError, "max_short_side must be an integer or None, got True"),
         ({"max_short_side": float("nan")}, TypeError, "max_short_side must be an integer or None, got nan"),
+        ({"context_short_side": 31}, ValueError, "context_short_side must be at least 32, got 31"),
+        ({"context_short_side": 64.0}, TypeError, "context_short_side must be an integer or None, got 64.0"),
+        ({"antialias": 1}, TypeError, "antialias must be True or False, got 1"),
         ({"mean": (0.5, 0.5)}, ValueError, "mean must be three finite numbers"),
         ({"mean": "abc"}, ValueError, "mean must be three finite numbers"),
         ({"mean": (0.5, float("inf"), 0)}, ValueError, "mean must be three finite numbers"),

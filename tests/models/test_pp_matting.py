@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from mattekit import encoders
@@ -98,6 +99,57 @@ def test_normalises_inside():
     model(image)
     expected = (image - torch.tensor([0.1, 0.2, 0.3]).view(3, 1, 1)) / torch.tensor([0.4, 0.5, 0.6]).view(3, 1, 1)
     torch.testing.assert_close(seen[0], expected)
+
+
+def shrunk_for_context(limit):
+    return trained_looking(small(preprocessing=Preprocessing(context_short_side=limit)))
+
+
+@torch.no_grad()
+def test_the_context_branch_sees_the_image_shrunk():
+    """Step by step: the parts run by hand, the encoder once for each size."""
+    model = shrunk_for_context(48)
+    image = torch.rand(2, 3, 72, 101)
+    small_image = F.interpolate(image, (48, 101 * 48 // 72), mode="bilinear")
+    logits, guidance = model.context(model.encoder(model.normalise(small_image))[-1], small_image.shape[-2:])
+    detail = model.detail(model.encoder(model.normalise(image))[:2], guidance, (72, 101)).sigmoid()
+    logits = F.interpolate(logits, (72, 101), mode="bilinear")
+    output = model(image)
+    torch.testing.assert_close(output.semantic_logits, logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(output.detail, detail, rtol=0, atol=1e-5)
+    assert ((output.alpha - model.fusion(logits, detail)).abs() > 1e-5).float().mean() < 1e-3  # ties of the argmax
+
+
+@torch.no_grad()
+def test_a_small_image_is_not_shrunk_for_the_context_branch():
+    model = shrunk_for_context(48)
+    calls = []
+    model.encoder.register_forward_pre_hook(lambda *_: calls.append(None))
+    image = torch.rand(1, 3, 48, 80)
+    seen = model(image)
+    assert len(calls) == 1
+    model.preprocessing = Preprocessing()
+    for actual, expected in zip(seen, model(image), strict=True):
+        assert actual.equal(expected)
+
+
+@torch.no_grad()
+def test_windows_know_the_shrunk_image():
+    model = shrunk_for_context(64)
+    image = torch.rand(1, 3, 150, 131)
+    whole, encoded = model(image), model.encode(image)
+    top, left, height, width = 37, 20, 64, 91
+    window = model.decode(encoded, (top, left, height, width))
+    for part, expected in zip(window[1:], whole[1:], strict=True):
+        cut = expected[..., top : top + height, left : left + width]
+        torch.testing.assert_close(part, cut, rtol=0, atol=1e-5)
+
+
+def test_both_passes_of_the_encoder_learn():
+    model = shrunk_for_context(32).train()
+    output = model(torch.rand(2, 3, 64, 64))
+    (output.detail.sum() + output.semantic_logits.square().sum()).backward()
+    assert not {name for name, parameter in model.named_parameters() if parameter.grad is None}
 
 
 def test_input_is_not_written_to():

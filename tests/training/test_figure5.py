@@ -1,5 +1,7 @@
 """Figure 5, of any PP-Matting and any photo."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -31,9 +33,11 @@ def test_its_maps(guidance, names):
         assert values.max() <= 1
 
 
-def test_they_are_what_the_network_computes():
-    """At a size that needs no resizing, by hooks on a plain forward of the parts."""
+@pytest.mark.parametrize("context", [None, 32])
+def test_they_are_what_the_network_computes(context):
+    """At a size that needs no resizing for the detail branch, by a plain forward of the parts."""
     model, image = network().train(), photo(64, 64)
+    model.preprocessing = replace(model.preprocessing, context_short_side=context)
     modes = [module.training for module in model.modules()]
     maps = figure5(model, image)
     assert modes == [module.training for module in model.modules()]
@@ -41,8 +45,8 @@ def test_they_are_what_the_network_computes():
     model.eval()
     with torch.no_grad():
         x = model.normalise(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
-        features = model.encoder(x)
-        guidance = model.context(features[-1], (64, 64)).guidance
+        x = x if context is None else torch.nn.functional.interpolate(x, (context, context), mode="bilinear")
+        guidance = model.context(model.encoder(x)[-1], x.shape[-2:]).guidance
     s2 = torch.nn.functional.interpolate(guidance[2].mean(1)[None], (64, 64), mode="nearest")[0, 0].numpy()
     low, high = np.percentile(s2, (1, 99))
     np.testing.assert_allclose(maps["s2"], ((s2 - low) / (high - low)).clip(0, 1), atol=1e-5)  # float32's rounding

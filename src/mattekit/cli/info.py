@@ -71,7 +71,12 @@ def _of_network(weights: str, checkpoint: Checkpoint) -> Iterator[tuple[str, obj
     yield "parameters", f"{sum(parameter.numel() for parameter in model.parameters()):,}"
     shown = model.preprocessing
     limit = "not limited" if shown.max_short_side is None else f"at most {shown.max_short_side} pixels"
-    yield "preprocessing", f"mean {_list(shown.mean)}, std {_list(shown.std)}, short side {limit}"
+    words = [f"mean {_list(shown.mean)}", f"std {_list(shown.std)}", f"short side {limit}"]
+    if shown.context_short_side is not None:
+        words.append(f"for the context branch at most {shown.context_short_side}")
+    if shown.antialias:
+        words.append("shrunk by means over pixels")
+    yield "preprocessing", ", ".join(words)
 
 
 def _of_origin(weights: str, path: Path) -> Iterator[tuple[str, object]]:

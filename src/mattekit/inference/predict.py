@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from mattekit import trimap as trimaps
 from mattekit._checks import check_positive
 from mattekit.inference.pixels import to_pixels
-from mattekit.inference.running import MULTIPLE, Windows, in_evaluation, join_arrays, limit_of, outputs, prepared
+from mattekit.inference.running import MULTIPLE, Windows, in_evaluation, join_arrays, limited, outputs, prepared
 from mattekit.inference.windows import pixels_within
 from mattekit.models import PPMatting
-from mattekit.photos import limit_short_side, resize, to_multiple_of
+from mattekit.photos import resize, to_multiple_of
 
 MASK_BAND = 32
 """The unknown band around the edge of a mask reaches this part of the photo's short side to either side."""
@@ -106,7 +106,8 @@ def predict(
     """Predict the matte of one photo, at the photo's own size.
 
     The photo is shrunk until its short side is at most ``max_short_side``, each side is brought down to a multiple of
-    32, the model runs, and the matte is brought back to the photo's size; all resizing is bilinear. The model is used
+    32, the model runs, and the matte is brought back to the photo's size. All resizing is bilinear, except that the
+    photo is shrunk by means over pixels for a model whose ``preprocessing.antialias`` is true. The model is used
     in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
     Threads may share a model: while one uses it that is in training mode, the others wait.
 
@@ -260,7 +261,7 @@ def _predict(
     pixels = to_pixels(image)
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)
-    limited = limit_short_side(pixels, limit_of(model, max_short_side))
+    shrunk = limited(model, pixels, max_short_side)
     views = [(1, False)]
     if augment is not None:
         views = [(scale, flip) for scale in augment.scales for flip in ((False, True) if augment.flip else (False,))]
@@ -269,7 +270,7 @@ def _predict(
     with in_evaluation(model):
         network = model if windows is None else prepared(model)
         for scale, flip in views:
-            view = limited if scale == 1 else _scaled(limited, scale)
+            view = shrunk if scale == 1 else _scaled(shrunk, scale)
             if any(side % MULTIPLE for side in view.shape[:2]):  # a photo that fits is not copied: it may be large
                 view = to_multiple_of(view, MULTIPLE)
             parts = outputs(network, _flipped(view) if flip else view, windows, sure=trimap is not None)

@@ -14,6 +14,7 @@ from mattekit.inference.pixels import to_batch, to_unit
 from mattekit.inference.prepare import PreparedMatting, prepare
 from mattekit.inference.windows import WINDOW_PIXELS, windows_of
 from mattekit.models import PPMatting
+from mattekit.photos import limit_short_side
 from mattekit.windows import Level, Window, declared
 
 MULTIPLE = 32
@@ -111,11 +112,22 @@ def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:
         ValueError: If it is below `MULTIPLE`.
     """
     if max_short_side is None:
-        unwrapped = model if hasattr(model, "max_short_side") else getattr(model, "module", model)
-        return getattr(unwrapped, "max_short_side", None)
+        return getattr(_unwrapped(model), "max_short_side", None)
     if max_short_side < MULTIPLE:
         raise ValueError(f"max_short_side must be at least {MULTIPLE}, got {max_short_side}")
     return max_short_side
+
+
+def limited(model: nn.Module, pixels: np.ndarray, max_short_side: int | None) -> np.ndarray:
+    """A photo shrunk to that limit, in the way that the model's weights know."""
+    network = _unwrapped(model)
+    network = network.network if isinstance(network, PreparedMatting) else network
+    antialias = getattr(getattr(network, "preprocessing", None), "antialias", False)
+    return limit_short_side(pixels, limit_of(model, max_short_side), antialias=antialias)
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    return model if hasattr(model, "max_short_side") else getattr(model, "module", model)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ class PPMatting(nn.Module):
         context: Takes the encoder's last feature and a size; returns semantic logits and guidance features.
         detail: Takes the encoder's first two features, the guidance and a size; returns the logits of the detail map.
         fusion: Takes semantic logits and the detail map; returns alpha.
-        preprocessing: The mean and std that the image is normalised by, and the size that the network was trained for.
+        preprocessing: The mean and std that the image is normalised by, the size that the network was trained for, and
+            the size at which the context branch sees the image.
 
     Source:
         Section 3.1, Figure 2.
@@ -102,8 +103,11 @@ class PPMatting(nn.Module):
         normalised = Level([image], size, self.normalise, halo=0 if is_local else None, stride=1)
         features = levels_of(self.encoder, normalised, tile_bytes=tile_bytes)
         _check_features(features, self.encoder, size)
-        semantic_logits, guidance = levels_of(self.context, features[-1], size, tile_bytes=tile_bytes)
+        coarse, context_size = self.seen_by_context(image, features[-1])
+        semantic_logits, guidance = levels_of(self.context, coarse, context_size, tile_bytes=tile_bytes)
         detail_logits = self._detail_logits(features[:2], guidance, size)
+        if self.preprocessing.context_short_side is not None:
+            semantic_logits = Level([semantic_logits], size)
         semantic_logits = Level([semantic_logits], size, _full_precision, stride=1)
         detail = Level([detail_logits], size, lambda logits: _full_precision(logits).sigmoid(), stride=1)
         alpha = Level([semantic_logits, detail], size, self.fusion, halo=self.fusion, stride=1)
@@ -130,6 +134,25 @@ class PPMatting(nn.Module):
         """
         window = None if window is None else Window(*window)
         return PPMattingOutput(*compute_levels(encoded, window, tile_bytes=self.tile_bytes))
+
+    def seen_by_context(self, image: Tensor | Level, coarse: Tensor | Level) -> tuple[Tensor | Level, Sequence[int]]:
+        """Return the encoder's last feature and the image's size, of an image as the context branch sees it.
+
+        Args:
+            image: As in ``forward``.
+            coarse: The encoder's last feature of it, which is returned where `preprocessing` has no
+                ``context_short_side`` or the image is small enough.
+        """
+        size, limit = size_of(image), self.preprocessing.context_short_side
+        if limit is None:
+            return coarse, size
+        least = _smaller(*size)
+        short = _smaller(least, limit)
+        shrunk = [side * short // least for side in size]
+        if not (_is_tracing() or torch.compiler.is_compiling()) and shrunk == list(size):
+            return coarse, size
+        small = Level([Level([image], shrunk)], shrunk, self.normalise, stride=1).whole(self.tile_bytes)
+        return self.encoder(small)[-1], shrunk
 
     def _detail_logits(
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: tuple[int, int]
@@ -224,6 +247,17 @@ def check_image(image: Tensor | Level) -> None:
         raise ValueError(f"image must have sides from 32 up, got {shape}")
     if not isinstance(image, Level):
         check_unit("image", image)
+
+
+def _smaller(side: Any, other: Any) -> Any:
+    """The minimum, which a trace keeps as one of sides that may change."""
+    if _is_tracing():
+        return torch.minimum(torch.as_tensor(side), torch.as_tensor(other))
+    return torch.sym_min(side, other)
+
+
+def _is_tracing() -> bool:
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mattekit.inference import predict
-from mattekit.inference.running import MULTIPLE, in_evaluation, limit_of
+from mattekit.inference.running import MULTIPLE, in_evaluation, limited
 from mattekit.models import PPMatting
-from mattekit.photos import limit_short_side, to_multiple_of
+from mattekit.photos import to_multiple_of
 
 
 @torch.no_grad()
@@ -44,7 +44,7 @@ def figure5(model: PPMatting, image: np.ndarray, *, max_short_side: int | None =
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
         raise TypeError(f"image must be an array of uint8, got {getattr(image, 'dtype', type(image).__name__)}")
     maps = predict(model, image, max_short_side=max_short_side, return_maps=True)
-    small = to_multiple_of(limit_short_side(image, limit_of(model, max_short_side)), MULTIPLE)
+    small = to_multiple_of(limited(model, image, max_short_side), MULTIPLE)
     device = next(model.parameters()).device
     with in_evaluation(model):
         features, guidance, gated = _inside(model, torch.from_numpy(small).permute(2, 0, 1)[None].to(device) / 255)
@@ -67,7 +67,7 @@ def _inside(model: PPMatting, image: Tensor) -> tuple[Sequence[Tensor], Sequence
     size = image.shape[-2:]
     try:
         features = model.encoder(model.normalise(image))
-        context = model.context(features[-1], size)
+        context = model.context(*model.seen_by_context(image, features[-1]))
         model.detail(features[:2], context.guidance, size)
     finally:
         for hook in hooks:

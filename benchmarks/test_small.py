@@ -1,4 +1,7 @@
-"""The small weights at 512² against U²-Net-P at its 320² in onnxruntime: from the networks' input to their matte.
+"""The small weights against U²-Net-P at its 320² in onnxruntime.
+
+From the networks' input to their matte at 512²; and from a photo of 512² to its matte, as `mattekit predict` takes it:
+shrunk to the short side that the weights name, and its matte brought back to 512².
 
 U²-Net-P's file is no part of the repository: ``U2NETP=u2netp.onnx pytest benchmarks/test_small.py`` names it.
 """
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mattekit.inference import prepare
+from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
 
 TEACHER = Path(os.environ.get("U2NETP", "u2netp.onnx"))
@@ -25,12 +28,17 @@ def test_small_weights(device, compare):
     session = onnxruntime.InferenceSession(str(TEACHER), options, providers=["CPUExecutionProvider"])
     name, pixels = session.get_inputs()[0].name, torch.rand(1, 3, 320, 320).numpy()
     network, image = prepare(pp_matting(weights="small")), torch.rand(1, 3, 512, 512)
+    photo = (image[0].permute(1, 2, 0) * 255).byte().numpy()
 
-    def predict():
+    def run():
         with torch.inference_mode():
             return network(image)
 
     compare(
         "a matte by small networks",
-        {"U²-Net-P at 320², onnxruntime": lambda: session.run(None, {name: pixels}), "small at 512²": predict},
+        {
+            "U²-Net-P at 320², onnxruntime": lambda: session.run(None, {name: pixels}),
+            "small at 512²": run,
+            "small, a photo of 512²": lambda: predict(network, photo),
+        },
     )

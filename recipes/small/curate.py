@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from label import FOLDERS
+from label import photo_folders
 from sources import DRAWINGS, read_grey, read_rgb
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     data, mattes = arguments.data, arguments.mattes
 
     entries, counts = [], Counter()
-    for folder in FOLDERS:
+    for folder in photo_folders(data):
         (mattes / folder).mkdir(parents=True, exist_ok=True)
         for photo in sorted((data / folder).iterdir()):
             paths = [arguments.labels / teacher / folder / f"{photo.stem}.png" for teacher in ("u2netp", "isnet")]

@@ -1,9 +1,9 @@
-"""Write the averaged network of a training run as the file that mattekit ships.
+"""Write the averaged network of training runs as the file that mattekit ships.
 
-    python export.py RUN/state.pt ../../src/mattekit/weights/small.safetensors --short-side 384
+    python export.py RUN/state.pt OTHER/state.pt ../../src/mattekit/weights/small.safetensors
 
-Of several runs, of which each went on from the one before, the mean of their weights is taken: it does better on photos
-that neither saw than each of them (Wortsman et al. 2022, "Model soups").
+Of several runs that began with the same network the mean of their weights is taken: it does better on photos that none
+saw than each of them (Wortsman et al. 2022, "Model soups").
 
 The file holds what `mattekit.checkpoints.save` writes, so that `pp_matting(weights=...)` builds the network from it,
 and its card: licence, training data by source, labels, date. Kernels are stored in float16 and come back as float32;
@@ -18,32 +18,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from network import small_network
+from network import averaged_network
 from safetensors.torch import save
 from torch import Tensor
 
 from mattekit import __version__
-from mattekit.models import PPMatting, describe
+from mattekit.models import describe
 from mattekit.photos import write_atomically
 
 LICENCE = "Apache-2.0"
 # source -> number of files, what its labels are, licence as its publisher states it
 SOURCES = json.loads((Path(__file__).parent / "sources.json").read_text())
-
-
-def averaged_network(states: Sequence[dict], short_side: int) -> PPMatting:
-    """The mean of the averaged networks of runs, ready to predict photos of that short side."""
-    network = small_network()
-    names = {name: f"network.{name}" for name in network.state_dict()}
-    averages = [state["averaged"] for state in states]
-    network.load_state_dict({name: mean([average[key] for average in averages]) for name, key in names.items()})
-    network.preprocessing = replace(network.preprocessing, max_short_side=short_side)
-    return network.eval()
-
-
-def mean(tensors: list[Tensor]) -> Tensor:
-    """Of numbers their mean, of counts of batches the last."""
-    return torch.stack(tensors).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -60,13 +45,13 @@ def stored(tensor: Tensor) -> Tensor:
     return half.contiguous()
 
 
-def card(states: Sequence[dict], date: str) -> dict[str, str]:
+def card(steps: Sequence[int], date: str) -> dict[str, str]:
     """What the file says of itself, beyond its description."""
     return {
         "name": "small",
         "licence": LICENCE,
         "training_data": json.dumps(SOURCES, ensure_ascii=False),
-        "recipe": "recipes/small, " + ", then ".join(f"{state['step']} steps of the whole network" for state in states),
+        "recipe": "recipes/small, the mean of runs of " + " and ".join(map(str, steps)) + " steps",
         "date": date,
     }
 
@@ -77,13 +62,20 @@ def main() -> None:
     parser.add_argument("states", type=Path, nargs="+", metavar="state")
     parser.add_argument("out", type=Path)
     parser.add_argument("--short-side", type=int, default=384, help="what predict shrinks a photo's short side to")
+    parser.add_argument("--context-side", type=int, default=256, help="what the context branch sees of that")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     arguments = parser.parse_args()
-    states = [torch.load(path, map_location="cpu", weights_only=True) for path in arguments.states]
-    network = averaged_network(states, arguments.short_side)
+    network = averaged_network(arguments.states).eval()
+    network.preprocessing = replace(
+        network.preprocessing,
+        max_short_side=arguments.short_side,
+        context_short_side=arguments.context_side,
+        antialias=True,
+    )
+    steps = [torch.load(path, map_location="cpu", weights_only=True)["step"] for path in arguments.states]
     tensors = {name: stored(tensor) for name, tensor in network.state_dict().items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
-    data = save(tensors, metadata | card(states, arguments.date))
+    data = save(tensors, metadata | card(steps, arguments.date))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(arguments.out, lambda file: file.write(data))
     print(f"{arguments.out}: {len(data) / 1e6:.1f} MB, {sum(p.numel() for p in network.parameters()):,} parameters")

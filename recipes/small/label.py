@@ -17,8 +17,6 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-FOLDERS = tuple(f"photos/{name}" for name in ("clothing", "gcompris", "openimages", "coco", "portraits", "caltech101"))
-
 
 @dataclass(frozen=True)
 class Teacher:
@@ -68,6 +66,11 @@ def scattered(photo: Path) -> bytes:
     return hashlib.sha256(photo.stem.encode()).digest()[::-1]
 
 
+def photo_folders(data: Path) -> list[str]:
+    """The folders of photos without labels."""
+    return [f"photos/{folder.name}" for folder in sorted((data / "photos").iterdir()) if folder.is_dir()]
+
+
 def main() -> None:
     """Label every photo of the folders."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,7 +78,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the teacher's ONNX file, or the unpacked npm package of IS-Net")
     parser.add_argument("data", type=Path)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--folders", nargs="+", default=FOLDERS)
+    parser.add_argument("--folders", nargs="+", help="default: all in DATA/photos")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
@@ -85,7 +88,7 @@ def main() -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = arguments.threads
     session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-    for folder in arguments.folders:
+    for folder in arguments.folders or photo_folders(arguments.data):
         out = arguments.labels / arguments.teacher / folder
         out.mkdir(parents=True, exist_ok=True)
         for photo in sorted((arguments.data / folder).iterdir(), key=scattered):

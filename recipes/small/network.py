@@ -1,4 +1,7 @@
-"""The small network, and the heads that train its coarse half alone."""
+"""The small network, the mean of several, and the heads that train its coarse half alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +23,19 @@ def small_network() -> PPMatting:
     )
     detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, widths=(16, 8, 8, 8))
     return PPMatting(encoder, context, detail, ReplaceFusion())
+
+
+def averaged_network(states: Sequence[Path]) -> PPMatting:
+    """The small network with the mean of what several runs averaged."""
+    network = small_network()
+    runs = [torch.load(path, map_location="cpu", weights_only=True)["averaged"] for path in states]
+    network.load_state_dict({name: _mean([run[f"network.{name}"] for run in runs]) for name in network.state_dict()})
+    return network
+
+
+def _mean(tensors: list[Tensor]) -> Tensor:
+    """Of numbers their mean, of counts of batches the last."""
+    return torch.stack(tensors).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
 class CoarseHeads(nn.Module):

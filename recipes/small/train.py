@@ -1,7 +1,7 @@
 """Train the small network, in two phases, by `mattekit.training`.
 
     python train.py semantic DATA MATTES RUN --encoder efficientnet-lite0.pth --side 192 --steps 2200
-    python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 224 --steps 920
+    python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 312 --context-side 208 --steps 920
 
 The semantic phase trains the encoder, the pyramid and the coarse half of the context branch by heads at a quarter of
 the image, for a third of what the whole network costs an image. The whole phase trains all of it. Either may be killed
@@ -11,7 +11,7 @@ the averaged network, with which the next phase and ``export.py`` begin.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import torch
 from mix import Mixture
-from network import CoarseHeads, freeze_encoder, quarter, small_network
+from network import CoarseHeads, averaged_network, freeze_encoder, quarter, small_network
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -153,8 +153,11 @@ def main() -> None:
     parser.add_argument("mattes", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--encoder", type=Path, help="ImageNet weights to begin with")
-    parser.add_argument("--start", type=Path, help="state of another run, whose averaged network to begin with")
+    parser.add_argument("--start", type=Path, nargs="+", help="states of other runs, whose mean to begin with")
     parser.add_argument("--side", type=int, default=192)
+    parser.add_argument(
+        "--context-side", type=int, help="side at which the context branch sees the squares; default: all"
+    )
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1e-3, help="peak of the learning rate")
@@ -165,12 +168,10 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(arguments.seed)
 
-    network = small_network()
+    network = averaged_network(arguments.start) if arguments.start else small_network()
     if arguments.encoder:
         checkpoints.load(network.encoder.encoder, arguments.encoder)
-    if arguments.start:
-        averaged = torch.load(arguments.start, weights_only=True)["averaged"]
-        network.load_state_dict({name: averaged[f"network.{name}"] for name in network.state_dict()})
+    network.preprocessing = replace(network.preprocessing, context_short_side=arguments.context_side)
     step = CoarseStep(network) if arguments.phase == "semantic" else SmallStep(network)
     settings = Settings(
         size=arguments.side,
@@ -184,7 +185,7 @@ def main() -> None:
         warm_up=min(200, arguments.steps - 1),
         floor=0.02,
         clip=5.0,
-        ema=0.998,
+        ema=max(0.9, 1 - 5 / arguments.steps),  # over the last fifth of the steps
         checkpoint_every=50,
         seed=arguments.seed,
     )

@@ -42,6 +42,16 @@ def test_what_a_file_of_ours_is(weights, capsys):
     assert said["training data"] == said["licence"] == ["not said"]
 
 
+def test_what_comes_along_says_at_which_sizes_it_looks(capsys):
+    sizes = pp_matting(weights="small").preprocessing
+    status, said, _ = info(capsys, "small")
+    assert status == 0
+    assert said["preprocessing"][0].endswith(
+        f"short side at most {sizes.max_short_side} pixels, for the context branch at most {sizes.context_short_side}, "
+        "shrunk by means over pixels"
+    )
+
+
 def test_what_a_file_says_of_its_origin(weights, tmp_path, capsys):
     from safetensors import safe_open
 

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from network import averaged_network
+from network import averaged_network, read_states
 from safetensors.torch import save
 from torch import Tensor
 
@@ -65,17 +64,17 @@ def main() -> None:
     parser.add_argument("--context-side", type=int, default=256, help="what the context branch sees of that")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     arguments = parser.parse_args()
-    network = averaged_network(arguments.states).eval()
+    states = read_states(arguments.states)
+    network = averaged_network(states).eval()
     network.preprocessing = replace(
         network.preprocessing,
         max_short_side=arguments.short_side,
         context_short_side=arguments.context_side,
         antialias=True,
     )
-    steps = [torch.load(path, map_location="cpu", weights_only=True)["step"] for path in arguments.states]
     tensors = {name: stored(tensor) for name, tensor in network.state_dict().items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
-    data = save(tensors, metadata | card(steps, arguments.date))
+    data = save(tensors, metadata | card([state["step"] for state in states], arguments.date))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(arguments.out, lambda file: file.write(data))
     print(f"{arguments.out}: {len(data) / 1e6:.1f} MB, {sum(p.numel() for p in network.parameters()):,} parameters")

@@ -25,10 +25,15 @@ def small_network() -> PPMatting:
     return PPMatting(encoder, context, detail, ReplaceFusion())
 
 
-def averaged_network(states: Sequence[Path]) -> PPMatting:
+def read_states(paths: Sequence[Path]) -> list[dict]:
+    """What `train.py` left at the end of runs: the averaged network and the number of steps."""
+    return [torch.load(path, map_location="cpu", weights_only=True) for path in paths]
+
+
+def averaged_network(states: Sequence[dict]) -> PPMatting:
     """The small network with the mean of what several runs averaged."""
     network = small_network()
-    runs = [torch.load(path, map_location="cpu", weights_only=True)["averaged"] for path in states]
+    runs = [state["averaged"] for state in states]
     network.load_state_dict({name: _mean([run[f"network.{name}"] for run in runs]) for name in network.state_dict()})
     return network
 

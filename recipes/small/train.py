@@ -1,7 +1,7 @@
 """Train the small network, in two phases, by `mattekit.training`.
 
     python train.py semantic DATA MATTES RUN --encoder efficientnet-lite0.pth --side 192 --steps 2200
-    python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 312 --context-side 208 --steps 920
+    python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 288 --context-side 192 --steps 460
 
 The semantic phase trains the encoder, the pyramid and the coarse half of the context branch by heads at a quarter of
 the image, for a third of what the whole network costs an image. The whole phase trains all of it. Either may be killed
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import torch
 from mix import Mixture
-from network import CoarseHeads, averaged_network, freeze_encoder, quarter, small_network
+from network import CoarseHeads, averaged_network, freeze_encoder, quarter, read_states, small_network
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -168,7 +168,7 @@ def main() -> None:
     torch.set_flush_denormal(True)
     torch.manual_seed(arguments.seed)
 
-    network = averaged_network(arguments.start) if arguments.start else small_network()
+    network = averaged_network(read_states(arguments.start)) if arguments.start else small_network()
     if arguments.encoder:
         checkpoints.load(network.encoder.encoder, arguments.encoder)
     network.preprocessing = replace(network.preprocessing, context_short_side=arguments.context_side)

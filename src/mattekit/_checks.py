@@ -135,6 +135,13 @@ def needs_clamp(rule: str, low: float, high: float, eps: float) -> bool:
     raise ValueError(f"{rule}, {outside_unit(low, high)}")
 
 
+def is_traced() -> bool:
+    """Whether what runs is being compiled or exported, so that a size is one of many."""
+    import torch
+
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
 def is_readable(*tensors: Tensor) -> bool:
     """Whether values can be looked at without waiting for a device or breaking a graph."""
     import torch

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mattekit._checks import is_traced
 from mattekit.inference.folding import is_plain, neighbours
 from mattekit.windows import halo
 
@@ -84,10 +85,9 @@ class OneDNNConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
         fits = input.device.type == "cpu" and input.dtype == torch.float32 and input.ndim == 4
         name, numbers = _NAMES[type(self.activation)]
-        apart = traced or not fits or input.requires_grad
+        apart = is_traced() or not fits or input.requires_grad
         if apart or (name != "none" and not input.sum().isfinite()):
             return self.activation(super().forward(input))
         place = (self._around, self.stride, self.dilation, self.groups)

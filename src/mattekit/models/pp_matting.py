@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import check_floating, check_nchw, check_unit
+from mattekit._checks import check_floating, check_nchw, check_unit, is_traced
 from mattekit.encoders import Encoder
 from mattekit.models.preprocessing import Preprocessing
 from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of, size_of
@@ -149,9 +149,9 @@ class PPMatting(nn.Module):
         least = _smaller(*size)
         short = _smaller(least, limit)
         shrunk = [side * short // least for side in size]
-        if not (_is_tracing() or torch.compiler.is_compiling()) and shrunk == list(size):
+        if not is_traced() and shrunk == list(size):
             return coarse, size
-        small = Level([Level([image], shrunk)], shrunk, self.normalise, stride=1).whole(self.tile_bytes)
+        small = Level([image], shrunk, self.normalise).whole(self.tile_bytes)
         return self.encoder(small)[-1], shrunk
 
     def _detail_logits(
@@ -251,13 +251,9 @@ def check_image(image: Tensor | Level) -> None:
 
 def _smaller(side: Any, other: Any) -> Any:
     """The minimum, which a trace keeps as one of sides that may change."""
-    if _is_tracing():
-        return torch.minimum(torch.as_tensor(side), torch.as_tensor(other))
+    if isinstance(side, Tensor):  # what sides are in a trace of torch.jit
+        return torch.minimum(side, torch.as_tensor(other))
     return torch.sym_min(side, other)
-
-
-def _is_tracing() -> bool:
-    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     if args.print_config:
         return print_config("ablate", args)
-    from mattekit.training import ablate, processes
+    from mattekit.training import ablate, keep_freed_memory, processes
 
+    keep_freed_memory()
     try:
         settings = chosen(args, config_of(args))
         source, validation = open_data(args, settings)

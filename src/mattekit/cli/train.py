@@ -55,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     if args.print_config:
         return print_config("train", args)
-    from mattekit.training import pp_matting_step, processes, train
+    from mattekit.training import keep_freed_memory, pp_matting_step, processes, train
 
+    keep_freed_memory()
     try:
         settings = chosen(args, config_of(args))
         source, validation = open_data(args, settings)

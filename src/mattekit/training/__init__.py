@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mattekit.training.fingerprints import fingerprint
     from mattekit.training.holdout import hold_out
     from mattekit.training.loop import train
+    from mattekit.training.memory import keep_freed_memory
     from mattekit.training.step import PPMattingStep, Step, StepResult, pp_matting_step, share_of_all
     from mattekit.training.validation import validate
 
@@ -34,6 +35,7 @@ __all__ = [
     "figure5",
     "fingerprint",
     "hold_out",
+    "keep_freed_memory",
     "pp_matting_step",
     "rate_factor",
     "reproduce",
@@ -50,6 +52,7 @@ _FILES = {
     "fingerprints": ("fingerprint",),
     "holdout": ("hold_out",),
     "loop": ("train",),
+    "memory": ("keep_freed_memory",),
     "step": ("PPMattingStep", "Step", "StepResult", "pp_matting_step", "share_of_all"),
     "validation": ("validate",),
 }

@@ -8,33 +8,14 @@ import pytest
 import torch
 
 from mattekit import export
-from mattekit.blocks import (
-    ConvFusion,
-    DetailFusion,
-    HighResolutionDetailBranch,
-    PyramidPooling,
-    ReplaceFusion,
-    SemanticContextBranch,
-)
-from mattekit.encoders import EfficientNetLite, FeaturePyramid
+from mattekit.blocks import ConvFusion, DetailFusion
 from mattekit.models import PPMatting, Preprocessing, build
-from oracles.networks import lively, small
+from oracles.networks import lively, small, small_pyramid
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 
 SIZES = [(1, 3, 32, 32), (2, 3, 96, 160), (1, 3, 224, 96), (3, 3, 33, 47), (1, 3, 100, 131), (1, 3, 64, 63)]
-
-
-def of_efficientnet():
-    """The small network of the recipes, in narrow."""
-    encoder = FeaturePyramid(EfficientNetLite(width=0.25, depth=0.4), (4, 4, 8, 12, 12), keep=(0, 1, 3))
-    widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
-    context = SemanticContextBranch(12, pooling=PyramidPooling(12, 9), widths=widths)
-    detail = HighResolutionDetailBranch(
-        (4, 4), context.guidance_channels, guidance=(1, 2, 3, 4, 5), widths=(8, 6, 5, 4)
-    )
-    return PPMatting(encoder, context, detail, ReplaceFusion())
 
 
 def of(fusion, **options):
@@ -47,8 +28,9 @@ def of(fusion, **options):
 NETWORKS = {
     "conv, no guidance, symmetric padding": lambda: of(ConvFusion(), guidance=(), padding="symmetric"),
     "detail, guidance of block 5": lambda: of(DetailFusion(), guidance=(5,)),
-    "replace, guidance of all blocks, efficientnet with a pyramid": of_efficientnet,
-    "the context branch sees the image at 48 pixels": lambda: small(preprocessing=Preprocessing(context_short_side=48)),
+    "replace, guidance of all blocks, efficientnet with a pyramid, context at 48 pixels": lambda: small_pyramid(
+        preprocessing=Preprocessing(context_short_side=48)
+    ),
 }
 
 
@@ -105,7 +87,7 @@ def test_half_the_bits_of_weights(tmp_path):
 
     The pyramid has batch norms that torch's exporter folds, and writes over the weights of what it is given.
     """
-    model = lively(of_efficientnet())
+    model = lively(small_pyramid())
     before = {name: x.clone() for name, x in model.state_dict().items()}
     half = export.onnx(model, tmp_path / "half.onnx", outputs=["detail"], weights="float16")
     assert all(x.equal(before[name]) for name, x in model.state_dict().items())

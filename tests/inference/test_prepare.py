@@ -18,11 +18,11 @@ from mattekit.inference.folding import fold_batch_norms
 from mattekit.inference.running import prepared
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.inference.windows import windows_of
-from mattekit.models import PPMatting, pp_matting
+from mattekit.models import PPMatting, Preprocessing, pp_matting
 from mattekit.models.pp_matting import Encoded
 from mattekit.windows import Level, levels, spans, tiling
 from oracles import seeded
-from oracles.networks import Convolutions, of_convolutions, small, trained_looking
+from oracles.networks import Convolutions, of_convolutions, small, small_pyramid, trained_looking
 
 pytestmark = pytest.mark.filterwarnings("ignore:this CPU has no instructions for bfloat16:UserWarning")
 
@@ -64,9 +64,10 @@ def test_gives_the_references_mattes(tmp_path):
 @pytest.mark.parametrize("size", [(64, 96), (33, 47), (256, 64), (70, 101)])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("network", [small, small_pyramid])
 @torch.inference_mode()
-def test_gives_the_models_numbers(size, batch, memory_format):
-    model = folded_state(small())
+def test_gives_the_models_numbers(size, batch, memory_format, network):
+    model = folded_state(network(preprocessing=Preprocessing(context_short_side=None if network is small else 40)))
     image = torch.rand(batch, 3, *size)
     expected = model(image)
     assert_equal(prepare(model)(image.contiguous(memory_format=memory_format)), expected, atol=2e-5)

@@ -7,7 +7,7 @@ from torch import nn
 from mattekit import encoders
 from mattekit.models import PPMatting, PPMattingOutput, Preprocessing, pp_matting
 from oracles import seeded
-from oracles.networks import small, trained_looking
+from oracles.networks import small, small_pyramid, trained_looking
 
 
 @pytest.mark.parametrize(("encoder", "count"), [("hrnet_w18", 24_503_954), ("hrnet_w48", 86_197_934)])
@@ -101,14 +101,18 @@ def test_normalises_inside():
     torch.testing.assert_close(seen[0], expected)
 
 
-def shrunk_for_context(limit):
-    return trained_looking(small(preprocessing=Preprocessing(context_short_side=limit)))
+EITHER_ENCODER = pytest.mark.parametrize("network", [small, small_pyramid])
 
 
+def shrunk_for_context(limit, network=small):
+    return trained_looking(network(preprocessing=Preprocessing(context_short_side=limit)))
+
+
+@EITHER_ENCODER
 @torch.no_grad()
-def test_the_context_branch_sees_the_image_shrunk():
+def test_the_context_branch_sees_the_image_shrunk(network):
     """Step by step: the parts run by hand, the encoder once for each size."""
-    model = shrunk_for_context(48)
+    model = shrunk_for_context(48, network)
     image = torch.rand(2, 3, 72, 101)
     small_image = F.interpolate(image, (48, 101 * 48 // 72), mode="bilinear")
     logits, guidance = model.context(model.encoder(model.normalise(small_image))[-1], small_image.shape[-2:])
@@ -120,9 +124,10 @@ def test_the_context_branch_sees_the_image_shrunk():
     assert ((output.alpha - model.fusion(logits, detail)).abs() > 1e-5).float().mean() < 1e-3  # ties of the argmax
 
 
+@EITHER_ENCODER
 @torch.no_grad()
-def test_a_small_image_is_not_shrunk_for_the_context_branch():
-    model = shrunk_for_context(48)
+def test_a_small_image_is_not_shrunk_for_the_context_branch(network):
+    model = shrunk_for_context(48, network)
     calls = []
     model.encoder.register_forward_pre_hook(lambda *_: calls.append(None))
     image = torch.rand(1, 3, 48, 80)
@@ -133,9 +138,10 @@ def test_a_small_image_is_not_shrunk_for_the_context_branch():
         assert actual.equal(expected)
 
 
+@EITHER_ENCODER
 @torch.no_grad()
-def test_windows_know_the_shrunk_image():
-    model = shrunk_for_context(64)
+def test_windows_know_the_shrunk_image(network):
+    model = shrunk_for_context(64, network)
     image = torch.rand(1, 3, 150, 131)
     whole, encoded = model(image), model.encode(image)
     top, left, height, width = 37, 20, 64, 91
@@ -145,8 +151,9 @@ def test_windows_know_the_shrunk_image():
         torch.testing.assert_close(part, cut, rtol=0, atol=1e-5)
 
 
-def test_both_passes_of_the_encoder_learn():
-    model = shrunk_for_context(32).train()
+@EITHER_ENCODER
+def test_both_passes_of_the_encoder_learn(network):
+    model = shrunk_for_context(32, network).train()
     output = model(torch.rand(2, 3, 64, 64))
     (output.detail.sum() + output.semantic_logits.square().sum()).backward()
     assert not {name for name, parameter in model.named_parameters() if parameter.grad is None}

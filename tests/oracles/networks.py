@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
-from mattekit.encoders import HRNet
+from mattekit.encoders import EfficientNetLite, FeaturePyramid, HRNet
 from mattekit.models import PPMatting
 
 
@@ -18,6 +18,17 @@ def small(*, guidance=(1, 3, 5), padding="same", wider=0, **options):
     widths = ((c, b), (b, 5), (5, a), (a, 4), (4, a))
     context = SemanticContextBranch(d, pooling=PyramidPooling(d, 9), widths=widths)
     detail = HighResolutionDetailBranch((64, a), context.guidance_channels, guidance=guidance, widths=(c, b, 5, a))
+    return PPMatting(encoder, context, detail, ReplaceFusion(), **options)
+
+
+def small_pyramid(**options):
+    """The network of the small weights, in narrow: EfficientNet-Lite with a feature pyramid."""
+    encoder = FeaturePyramid(EfficientNetLite(width=0.25, depth=0.4), (4, 4, 8, 12, 12), keep=(0, 1, 3))
+    widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
+    context = SemanticContextBranch(12, pooling=PyramidPooling(12, 9), widths=widths)
+    detail = HighResolutionDetailBranch(
+        (4, 4), context.guidance_channels, guidance=(1, 2, 3, 4, 5), widths=(8, 6, 5, 4)
+    )
     return PPMatting(encoder, context, detail, ReplaceFusion(), **options)
 
 

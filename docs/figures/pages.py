@@ -29,7 +29,9 @@ KEPT_ASIDE = {
     "people": "people in the street; masks drawn by hand",
     "tux": "photographed cut-outs on backgrounds; exact alpha",
     "flora": "branches, grass, feathers on backgrounds; exact alpha",
-    "photos": "animals, people, objects; mattes by IS-Net where U²-Net-P agrees on the subject",
+    "animals": "animals; mattes by IS-Net where U²-Net-P agrees on the subject",
+    "portraits": "portraits and people posing; the same",
+    "things": "things, and what else there is; the same",
 }
 METRICS = {
     "mad": ("MAD", 4), "mse": ("MSE", 4), "sad": ("SAD", 2), "gradient_error": ("Grad", 2),

@@ -8,7 +8,7 @@ and U²-Net-P's mattes are made once, ours each time. Sources, and whose truth i
 
 - people: masks drawn by hand, their edges softened a little;
 - tux and flora: cut-outs over held-out backgrounds, whose alpha is exact;
-- photos: mattes by IS-Net, where U²-Net-P agrees with it on the subject, which favours U²-Net-P.
+- animals, portraits, things: mattes by IS-Net, where U²-Net-P agrees with it on the subject, which favours U²-Net-P.
 
 The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad and Conn in thousands.
 """
@@ -16,7 +16,7 @@ The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad an
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -24,7 +24,8 @@ import numpy as np
 import onnxruntime
 import torch
 from label import TEACHERS, label
-from sources import Composed, Labelled, files
+from mix import ANIMALS
+from sources import Composed, Labelled, files, folders
 
 from mattekit import metrics
 from mattekit.inference import predict, prepare
@@ -33,6 +34,7 @@ from mattekit.photos import read_image, read_matte, write_image
 
 MOST = 28  # photos a source, so that the whole takes minutes on one core
 SIDE = 384  # of composed photos
+PORTRAITS = folders("portraits", "stocknamed", "stocknamed2", "stocknamed3", "stocknamed4", "stocknamed5")
 EXACT_ENOUGH = 0.4  # of curate.py's labels: those of one teacher alone are no truth
 
 Item = tuple[str, np.ndarray, np.ndarray]
@@ -43,9 +45,9 @@ def spread(paths: list, most: int) -> list:
     return [paths[index * len(paths) // most] for index in range(most)] if len(paths) > most else paths
 
 
-def labelled(data: Path, mattes: Path, folder: str) -> Iterator[Item]:
+def labelled(data: Path, mattes: Path, only: Callable[[str], bool]) -> Iterator[Item]:
     """Held-out photos with labels that may count as truth."""
-    photos = Labelled(data, mattes, SIDE, keep_held_out=True, only=lambda name: name.startswith(folder))
+    photos = Labelled(data, mattes, SIDE, keep_held_out=True, only=only)
     sure = [index for index, entry in enumerate(photos.entries) if entry["exactness"] >= EXACT_ENOUGH]
     for index in spread(sure, MOST):
         image, alpha, _, _ = photos.read(index)
@@ -100,10 +102,14 @@ def main() -> None:
 
     data, mattes, cache = arguments.data, arguments.mattes, arguments.cache
     sets = {
-        "people": labelled(data, mattes, "people/"),
+        "people": labelled(data, mattes, lambda name: name.startswith("people/")),
         "tux": composed(data, "tux"),
         "flora": composed(data, "flora"),
-        "photos": labelled(data, mattes, "photos/"),
+        "animals": labelled(data, mattes, lambda name: name.startswith(ANIMALS)),
+        "portraits": labelled(data, mattes, lambda name: name.startswith(PORTRAITS)),
+        "things": labelled(
+            data, mattes, lambda name: name.startswith("photos/") and not name.startswith(ANIMALS + PORTRAITS)
+        ),
     }
     model = pp_matting(weights=arguments.weights)
     network = prepare(model)

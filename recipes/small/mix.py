@@ -4,9 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sources import Composed, Drawn, Labelled, Pasted, View, distorted, files
+from sources import Composed, Drawn, Labelled, Pasted, View, distorted, files, folders
 
-PLAIN = "photos/caltech101/", "photos/clothing/", "photos/portraits/"  # many alike, before simple backgrounds
+PLAIN = folders("caltech101", "clothing", "clothingcc", "portraits")  # many alike, before simple backgrounds
+ANIMALS = folders(
+    "animalrescue", "animals", "aves", "birdguess", "dogmemory", "dogwebsite", "faunahub", "midterm", "oxfordpet",
+    "oxfordpetmn", "oxfordpetsq", "tigers", "toddleranimals", "wildnature",
+)  # fmt: skip
 
 
 class Mixture:
@@ -18,20 +22,22 @@ class Mixture:
         backgrounds += files(data / "backgrounds/grocery")[:150]
         photos = Labelled(data, mattes, side, only=lambda name: name.startswith("photos/"))
         plain = Labelled(data, mattes, side, only=lambda name: name.startswith(PLAIN))
+        animals = Labelled(data, mattes, side, only=lambda name: name.startswith(ANIMALS))
         scenes = Labelled(
-            data, mattes, side, only=lambda name: name.startswith("photos/") and not name.startswith(PLAIN)
+            data, mattes, side, only=lambda name: name.startswith("photos/") and not name.startswith(PLAIN + ANIMALS)
         )
         people = Labelled(data, mattes, side, only=lambda name: name.startswith("people/"))
         self.sources: list[tuple[float, Callable[[int, np.random.Generator], View], int]] = [
             (weight, source, len(source))
             for weight, source in (
-                (0.16, plain),
-                (0.30, scenes),
-                (0.14, people),
-                (0.15, Composed(files(cutouts / "tux"), backgrounds, side)),
-                (0.06, Composed(files(cutouts / "flora"), backgrounds, side)),
-                (0.10, Pasted((), backgrounds, side, photos)),
-                (0.05, Pasted((), backgrounds, side, people)),
+                (0.10, plain),
+                (0.18, animals),
+                (0.20, scenes),
+                (0.10, people),
+                (0.20, Composed(files(cutouts / "tux"), backgrounds, side)),
+                (0.08, Composed(files(cutouts / "flora"), backgrounds, side)),
+                (0.08, Pasted((), backgrounds, side, photos)),
+                (0.02, Pasted((), backgrounds, side, people)),
                 (0.04, Drawn((), backgrounds, side)),
             )
         ]

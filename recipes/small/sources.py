@@ -42,6 +42,11 @@ class View:
     exactness: float
 
 
+def folders(*names: str) -> tuple[str, ...]:
+    """How the names of photos in these folders begin."""
+    return tuple(f"photos/{name}/" for name in names)
+
+
 def held_out(path: Path) -> bool:
     """Whether a file belongs to the tenth that is never trained on."""
     return hashlib.sha256(path.stem.encode()).digest()[0] < 26

@@ -28,7 +28,7 @@ from mattekit.data import Batch, Compose, Sample, collate
 from mattekit.losses import alpha_loss, gradient_loss, semantic_loss
 from mattekit.models import PPMatting
 from mattekit.photos import write_atomically
-from mattekit.training import Settings, Step, StepResult, train
+from mattekit.training import Settings, Step, StepResult, keep_freed_memory, train
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 ENCODER_RATE = 0.3  # its share of the learning rate
@@ -164,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="another one draws other squares")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)
     torch.manual_seed(arguments.seed)
@@ -182,7 +183,7 @@ def main() -> None:
         learning_rate=arguments.rate,
         weight_decay=1e-2,
         schedule="cosine",
-        warm_up=min(200, arguments.steps - 1),
+        warm_up=min(200, arguments.steps // 10),
         floor=0.02,
         clip=5.0,
         ema=max(0.9, 1 - 5 / arguments.steps),  # over the last fifth of the steps

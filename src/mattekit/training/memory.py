@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
 
     A training step frees gigabytes that the next step needs again. glibc gives large blocks back to the system, and a
     block that is asked for anew costs page faults: on a CPU a third of a step's time and more. The price is that the
-    process stays as large as it once was. `mattekit train` calls this, and a script of yours may. It does what
+    process stays as large as it once was. ``mattekit train`` calls this, and a script of yours may. It does what
     ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1`` in front of a command does, and nothing where the C library is
     another than glibc, or where another allocator was loaded.
 

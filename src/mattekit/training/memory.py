@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Have this process keep what tensors free for those that come next, and return whether that could be asked for.
 
     A training step frees gigabytes that the next step needs again. glibc gives large blocks back to the system, and a
-    block that is asked for anew costs page faults: on a CPU a third of a step's time and more. The price is that the
+    block that is asked for anew costs page faults: on a CPU a quarter of a step's time and more. The price is that the
     process stays as large as it once was. ``mattekit train`` calls this, and a script of yours may. It does what
     ``MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=-1`` in front of a command does, and nothing where the C library is
     another than glibc, or where another allocator was loaded.

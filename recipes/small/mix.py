@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sources import Composed, Drawn, Labelled, Pasted, View, distorted, files, folders
 
-PLAIN = folders("caltech101", "clothing", "clothingcc", "portraits")  # many alike, before simple backgrounds
+PLAIN = folders("caltech101", "clothing", "portraits")  # many alike, before simple backgrounds
 ANIMALS = folders(
     "animalrescue", "animals", "aves", "birdguess", "dogmemory", "dogwebsite", "faunahub", "midterm", "oxfordpet",
     "oxfordpetmn", "oxfordpetsq", "tigers", "toddleranimals", "wildnature",

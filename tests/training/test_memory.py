@@ -8,7 +8,6 @@ from mattekit.training import keep_freed_memory
 
 FAULTS = """
 import resource, torch
-from mattekit.cli import main
 from mattekit.training import keep_freed_memory
 
 def faults(times):

@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
+from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion, SoftFusion
 
 
 def test_replace_agrees_with_a_loop():
@@ -21,6 +23,44 @@ def test_replace_hands_gradients_to_the_transition_alone():
     ReplaceFusion()(logits, detail).sum().backward()
     assert logits.grad is None
     assert detail.grad.equal((logits.argmax(1, keepdim=True) == 1).float())
+
+
+def test_soft_agrees_with_a_loop():
+    logits, detail = torch.randn(2, 3, 5, 7), torch.rand(2, 1, 5, 7)
+    alpha = SoftFusion()(logits, detail)
+    for n in range(2):
+        for y in range(5):
+            for x in range(7):
+                foreground, transition, background = map(math.exp, logits[n, :, y, x].tolist())
+                expected = foreground + transition * detail[n, 0, y, x].item()
+                assert alpha[n, 0, y, x].item() == pytest.approx(expected / (foreground + transition + background))
+
+
+def test_soft_is_replacement_where_the_semantic_map_is_sure():
+    logits, detail = 1000 * torch.randn(2, 3, 50, 70), torch.rand(2, 1, 50, 70)
+    first, second = logits.topk(2, dim=1).values.unbind(1)
+    sure = (first - second > 20)[:, None]  # e^-20 is less than float32 resolves
+    assert 0.9 < sure.float().mean() < 1
+    soft, replaced = SoftFusion()(logits, detail), ReplaceFusion()(logits, detail)
+    torch.testing.assert_close(soft[sure], replaced[sure], rtol=1e-6, atol=1e-6)
+
+
+def test_soft_stays_within_1():
+    logits = 9 * torch.randn(2, 3, 300, 300)
+    probabilities = logits.softmax(1)
+    assert (probabilities[:, 0] + probabilities[:, 1]).max() > 1  # rounded numbers, summed
+    assert SoftFusion()(logits, torch.ones(2, 1, 300, 300)).max() == 1
+
+
+def test_soft_hands_gradients_to_both_maps():
+    logits, detail = torch.randn(2, 3, 5, 7).requires_grad_(), torch.rand(2, 1, 5, 7).requires_grad_()
+    SoftFusion()(logits, detail).sum().backward()
+    foreground, transition, background = logits.softmax(1).unbind(1)
+    torch.testing.assert_close(detail.grad[:, 0], transition)
+    # of a sum of p_c a_c by the logit c: p_c (a_c - alpha)
+    alpha = foreground + transition * detail[:, 0]
+    expected = [foreground * (1 - alpha), transition * (detail[:, 0] - alpha), -background * alpha]
+    torch.testing.assert_close(logits.grad, torch.stack(expected, 1))
 
 
 def test_conv_is_a_pointwise_convolution_of_both_maps():
@@ -45,7 +85,7 @@ def test_detail_leaves_the_semantic_map_aside():
     assert DetailFusion()(torch.randn(2, 3, 5, 7), detail) is detail
 
 
-@pytest.mark.parametrize("fusion", [ReplaceFusion(), ConvFusion(), DetailFusion()])
+@pytest.mark.parametrize("fusion", [ReplaceFusion(), ConvFusion(), DetailFusion(), SoftFusion()])
 def test_bad_shapes(fusion):
     with pytest.raises(ValueError, match=r"detail must have the height and width of semantic_logits, \(4, 4\), got"):
         fusion(torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 5))

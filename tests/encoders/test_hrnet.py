@@ -9,6 +9,7 @@ from torch import nn
 
 from mattekit import encoders
 from mattekit.encoders import Encoder, HRNet
+from mattekit.encoders.same_conv import SameConv2d
 
 OFFICIAL = json.loads(
     gzip.decompress((Path(__file__).parent.parent / "data/hrnet/official_names.json.gz").read_bytes())
@@ -86,6 +87,25 @@ def strided_convolution(padding, x):
     conv = tiny(padding=padding).conv1
     nn.init.ones_(conv.weight)
     return conv(x)[0, 0]
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 47), (32, 47), (33, 48)])
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_same_padding_of_each_channel_alone_needs_no_padded_image(kernel_size, size):
+    """Depthwise convolutions on a CPU pad their kernel; values and gradients are those of a padded image."""
+    torch.manual_seed(0)
+    conv = SameConv2d(6, 6, kernel_size, 2, groups=6).double()
+    image = torch.randn(2, 6, *size, dtype=torch.float64, requires_grad=True)
+    half = kernel_size // 2
+    before = [half - 1 + side % 2 for side in size]
+    padded = torch.nn.functional.pad(image, (before[1], half, before[0], half))
+    expected = torch.nn.functional.conv2d(padded, conv.weight, conv.bias, 2, groups=6)
+    found = conv(image)
+    torch.testing.assert_close(found, expected)
+    wanted = (image, conv.weight, conv.bias)
+    towards = torch.randn_like(found)
+    for ours, theirs in zip(*(torch.autograd.grad(out, wanted, towards) for out in (found, expected)), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_same_padding_is_tensorflows():

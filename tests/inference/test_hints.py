@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d
 
 from mattekit import trimap as trimaps
-from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
+from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion, SoftFusion
 from mattekit.inference import Augmentation, Prediction, predict, predict_windowed, prepare
 from oracles.networks import lively, small
 
@@ -32,7 +32,7 @@ class Smooth(nn.Module):
         return avg_pool2d(ReplaceFusion()(semantic_logits, detail), 5, 1, 2)
 
 
-FUSIONS = [ReplaceFusion, ConvFusion, DetailFusion, Smooth]
+FUSIONS = [ReplaceFusion, ConvFusion, DetailFusion, SoftFusion, Smooth]
 
 
 prepared = functools.cache(prepare)
@@ -100,7 +100,7 @@ def test_known_pixels_are_as_given_and_the_detail_map_decides_the_rest(fusion, d
     assert alpha.dtype == np.float32
 
 
-@pytest.mark.parametrize("fusion", FUSIONS[:3])
+@pytest.mark.parametrize("fusion", FUSIONS[:4])
 def test_the_semantic_map_has_no_say(fusion):
     """A network that takes everything for background follows the trimap all the same."""
     model = copy.deepcopy(network(fusion))

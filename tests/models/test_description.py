@@ -16,6 +16,7 @@ from mattekit.blocks import (
     PyramidPooling,
     ReplaceFusion,
     SemanticContextBranch,
+    SoftFusion,
 )
 from mattekit.checkpoints.description import check_data
 from mattekit.encoders import EfficientNetLite, FeaturePyramid, HRNet
@@ -43,6 +44,7 @@ MAKERS = {
     "ReplaceFusion": ReplaceFusion,
     "ConvFusion": ConvFusion,
     "DetailFusion": DetailFusion,
+    "SoftFusion": SoftFusion,
     "PPMatting": lambda: small(guidance=(), preprocessing=Preprocessing((0.1, 0.2, 0.3), (1, 2, 3), 640, 64, True)),
 }
 

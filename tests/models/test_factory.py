@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mattekit import checkpoints
-from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion
+from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion, SoftFusion
 from mattekit.encoders import hrnet_w18_small_v1
 from mattekit.models import Preprocessing, describe, pp_matting
 from oracles import seeded
@@ -34,7 +34,9 @@ def test_rows_of_table_3(guidance):
     assert model(torch.rand(1, 3, 32, 64)).alpha.shape == (1, 1, 32, 64)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("replace", ReplaceFusion), ("conv", ConvFusion), ("detail", DetailFusion)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("replace", ReplaceFusion), ("conv", ConvFusion), ("detail", DetailFusion), ("soft", SoftFusion)]
+)
 def test_rows_of_table_4(name, kind):
     assert isinstance(meta("hrnet_w18", fusion=name).fusion, kind)
 
@@ -117,7 +119,7 @@ def test_arguments_must_not_contradict_a_saved_file(tmp_path):
     ("options", "message"),
     [
         ({"encoder": "resnet50"}, "encoder must be one of .*'hrnet_w18', .*, got 'resnet50'"),
-        ({"fusion": "add"}, "fusion must be one of 'replace', 'conv', 'detail', got 'add'"),
+        ({"fusion": "add"}, "fusion must be one of 'replace', 'conv', 'detail', 'soft', got 'add'"),
         ({"guidance": (3, 1)}, r"guidance must name blocks 1 to 5, each once and in order, got \(3, 1\)"),
         ({"weights": "a", "encoder_weights": "b"}, "encoder_weights must be None where weights are given"),
     ],

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from mattekit.blocks import ConvBNReLU, ConvFusion, DetailFusion, GatedConv, HighResolutionDetailBranch, ReplaceFusion
+from mattekit.blocks import (
+    ConvBNReLU,
+    ConvFusion,
+    DetailFusion,
+    GatedConv,
+    HighResolutionDetailBranch,
+    ReplaceFusion,
+    SoftFusion,
+)
 from mattekit.inference import prepare
 from oracles.networks import lively, small
 
@@ -123,7 +131,7 @@ CHANGES = [
     hook_on_the_encoder,
     *map(part, (Stranger, Local)),
     part(lambda *args: LocalWithNeighbours(*args, widths=(8, 6, 6, 4))),
-    *map(fusion, (ConvFusion, DetailFusion, Smooth)),
+    *map(fusion, (ConvFusion, DetailFusion, SoftFusion, Smooth)),
 ]
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from mattekit.blocks import ConvBNReLU, GatedConv, HighResolutionDetailBranch
 from mattekit.encoders import HRNet
-from mattekit.encoders.hrnet import _SameConv2d
+from mattekit.encoders.same_conv import SameConv2d
 from mattekit.windows import chain, declared, halo, parallel
 
 
@@ -65,7 +65,7 @@ def test_a_sequential_that_is_called_in_another_way_is_not_known():
 def test_how_far_same_padding_sees():
     """A result spans two pixels of the input, and sees as many to either side as half of its kernel."""
     for side in (3, 5):
-        conv = _SameConv2d(1, 1, side, 2, bias=False)
+        conv = SameConv2d(1, 1, side, 2, bias=False)
         nn.init.ones_(conv.weight)
         image = torch.zeros(1, 1, 32, 32, requires_grad=True)
         conv(image)[0, 0, 5, 5].backward()

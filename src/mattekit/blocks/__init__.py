@@ -1,7 +1,7 @@
 """The blocks of PP-Matting, one file each under the paper's name for it."""
 
 from mattekit.blocks.conv import ConvBNReLU
-from mattekit.blocks.fusion import ConvFusion, DetailFusion, ReplaceFusion
+from mattekit.blocks.fusion import ConvFusion, DetailFusion, ReplaceFusion, SoftFusion
 from mattekit.blocks.gated_conv import GatedConv
 from mattekit.blocks.hrdb import HighResolutionDetailBranch
 from mattekit.blocks.ppm import PyramidPooling
@@ -17,4 +17,5 @@ __all__ = [
     "ReplaceFusion",
     "SemanticContext",
     "SemanticContextBranch",
+    "SoftFusion",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_nchw, check_positive
 from mattekit._init import he_normal_
-from mattekit.encoders.hrnet import _SameConv2d
+from mattekit.encoders.same_conv import SameConv2d
 
 # Of each stage of Lite0: blocks, side of the depthwise kernel, stride of the first block, expansion, channels.
 _STAGES = (
@@ -114,7 +114,7 @@ def _conv_bn(
     name: str, in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, groups: int = 1
 ) -> dict[str, nn.Module]:
     if stride == 2:
-        conv = _SameConv2d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
+        conv = SameConv2d(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
     else:
         conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups, bias=False)
     return {name: conv, f"{name}_bn": nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.01)}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_choice, check_nchw
 from mattekit._init import he_normal_
+from mattekit.encoders.same_conv import SameConv2d
 from mattekit.windows import Level, chain, halo, parallel, size_of, tiled, wholes
 
 Padding = Literal["same", "symmetric"]
@@ -285,29 +286,9 @@ class _Bottleneck(nn.Module):
         return self.relu(out)
 
 
-class _SameConv2d(nn.Conv2d):
-    """A convolution of stride 2 that pads as TensorFlow's "same": an even side gets one row less before than after."""
-
-    affine = True
-
-    @property
-    def halo(self) -> int:
-        return self.kernel_size[0] // 2
-
-    def forward(self, input: Tensor) -> Tensor:
-        after = self.kernel_size[0] // 2
-        top, left = (after - 1 + _rows_before(side) for side in input.shape[-2:])
-        return super().forward(F.pad(input, (left, after, top, after)))
-
-
-def _rows_before(side: int) -> int:
-    """0 before an even side, 1 before an odd one, in a form from which torch.export sees that ceil(side / 2) remain."""
-    return 2 * ((side + 1) // 2) - side
-
-
 def _conv3x3(in_channels: int, out_channels: int, *, stride: int = 1, padding: Padding = "symmetric") -> nn.Conv2d:
     if stride == 2 and padding == "same":
-        return _SameConv2d(in_channels, out_channels, 3, stride, bias=False)
+        return SameConv2d(in_channels, out_channels, 3, stride, bias=False)
     return nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
 
 

@@ -18,6 +18,7 @@ from mattekit.blocks import (
     HighResolutionDetailBranch,
     ReplaceFusion,
     SemanticContextBranch,
+    SoftFusion,
 )
 from mattekit.checkpoints.description import Outline, contradictions, declared
 from mattekit.checkpoints.loading import compare, demand_complete, load_checkpoint, open_checkpoint
@@ -32,7 +33,7 @@ _ENCODERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {name: make for name in encoders.__all__ if inspect.isfunction(make := getattr(encoders, name))}
 )
 _FUSIONS: Mapping[str, Callable[[], nn.Module]] = MappingProxyType(
-    {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion}
+    {"replace": ReplaceFusion, "conv": ConvFusion, "detail": DetailFusion, "soft": SoftFusion}
 )
 
 _MOST_PACKED, _ROOM = 32, 1 << 26
@@ -42,7 +43,7 @@ def pp_matting(
     encoder: str | Encoder | None = None,
     *,
     guidance: Sequence[int] | None = None,
-    fusion: Literal["replace", "conv", "detail"] | None = None,
+    fusion: Literal["replace", "conv", "detail", "soft"] | None = None,
     weights: str | os.PathLike[str] | None = None,
     encoder_weights: str | os.PathLike[str] | None = None,
 ) -> PPMatting:
@@ -53,8 +54,8 @@ def pp_matting(
             ``weights`` fit; without weights ``"hrnet_w48"``, the paper's.
         guidance: Which context blocks, 1 to 5, guide the detail branch: a row of the paper's Table 3. None: what a
             file written by `mattekit.checkpoints.save` says, else the paper's ``(1, 3, 5)``.
-        fusion: A row of the paper's Table 4: ``"replace"`` (Rep FM), ``"conv"`` (Conv FM) or ``"detail"`` (w/o FM).
-            None: what a saved file says, else ``"replace"``.
+        fusion: A row of the paper's Table 4: ``"replace"`` (Rep FM), ``"conv"`` (Conv FM) or ``"detail"`` (w/o FM); or
+            ``"soft"``, Rep FM by probabilities. None: what a saved file says, else ``"replace"``.
         weights: Weights of the whole network: the name of weights that mattekit comes with or of those in
             `mattekit.checkpoints.published`, which are downloaded on first use, or a file that
             `mattekit.checkpoints.load` reads.

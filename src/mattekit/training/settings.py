@@ -18,7 +18,7 @@ _COUNTS_FROM_0 = ("workers", "seed", "warm_up", "validate_every", "sheet_every")
 _LARGEST_SEED = 2**63 - 1  # of TOML's integers, and with the number of a process added it is one that torch takes
 _SHARES = ("holdout", "momentum", "floor", "ema")
 _CHOICES = {
-    "fusion": ("replace", "conv", "detail"),
+    "fusion": ("replace", "conv", "detail", "soft"),
     "freeze": ("nothing", "encoder"),
     "optimiser": ("sgd", "adamw"),
     "schedule": ("poly", "cosine", "constant"),
@@ -33,7 +33,7 @@ class Settings:
     Args:
         encoder: A name from `mattekit.encoders`.
         guidance: Which context blocks guide the detail branch.
-        fusion: "replace", "conv" or "detail".
+        fusion: "replace", "conv", "detail" or "soft".
         weights: Whole network to start from: a published name or a file. It brings its own parts along.
         encoder_weights: File with weights of the encoder to start from, such as ImageNet's.
         freeze: "encoder" leaves the encoder as it is, its batch norms too; "nothing" trains everything.

@@ -33,6 +33,17 @@ def test_is_equations_2_and_3():
     torch.testing.assert_close(gate(d, s), expected, rtol=1e-10, atol=1e-12)
 
 
+@torch.no_grad()
+def test_bfloat16_gates_every_channel_alike():
+    """Where torch is slow to spread one channel over many, they are written out: equation 3 has the same bits."""
+    gate = randomised(GatedConv(8, guidance_channels=5)).eval().bfloat16()
+    gate.weight.weight.copy_(torch.eye(8)[:, :, None, None])
+    d, s = torch.randn(2, 8, 8, 12).bfloat16(), torch.randn(2, 5, 8, 12).bfloat16()
+    g = gate.gate(torch.cat([d, gate.project(s)], 1))
+    expected = (d.float() + d.float() * g.float()).bfloat16()
+    torch.testing.assert_close(gate(d, s), expected, rtol=2**-8, atol=0)  # the last bit
+
+
 def test_bad_channels():
     with pytest.raises(ValueError, match=r"guidance must have shape \(N, 5, H, W\), got \(1, 4, 4, 4\)"):
         GatedConv(3, 5)(torch.rand(1, 3, 8, 8), torch.rand(1, 4, 4, 4))

@@ -2,16 +2,19 @@
 
 import copy
 import math
+import sys
 
 import pytest
 import torch
 from torch import nn
 
 from mattekit.blocks import ConvBNReLU
-from mattekit.inference.activations import OneDNNConv2d, direct_pointwise, fuse_activations
+from mattekit.inference import activations, prepare
+from mattekit.inference.activations import OneDNNConv2d, cpu_has_bfloat16, direct_pointwise, fuse_activations
 from mattekit.windows import halo
 from oracles.networks import lively, small
 
+needs_bfloat16 = pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no instructions for bfloat16")
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 
 
@@ -46,6 +49,38 @@ def test_is_both_one_after_the_other(settings, memory_format, activation):
     torch.compiler.reset()  # torch 2.6 traces a function for eight modules at most
     for traced in (torch.export.export(fused, (image,)).module(), torch.jit.trace(fused, image)):
         torch.testing.assert_close(traced(image), expected, rtol=1e-5, atol=1e-5)
+
+
+@needs_onednn
+@needs_bfloat16
+@pytest.mark.parametrize("groups", [1, 8])
+@torch.no_grad()
+def test_bfloat16_gives_the_bits_of_both_one_after_the_other(groups):
+    torch.manual_seed(0)
+    pair = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1, groups=groups), nn.ReLU6()).bfloat16()
+    image = (20 * torch.randn(2, 8, 33, 47)).bfloat16()
+    fused = copy.deepcopy(pair)
+    assert fuse_activations(fused) == 1
+    expected = pair(image)
+    assert fused(image).equal(expected)
+    assert expected.unique().tolist() != [0, 6]
+    image[0, 0, 0, 0] = math.nan
+    assert fused(image)[0, :, 0, 0].isnan().any()
+
+
+@needs_onednn
+@torch.no_grad()
+def test_bfloat16_without_its_instructions_is_left_to_torch(monkeypatch):
+    for module in (activations, sys.modules["mattekit.inference.prepare"]):
+        monkeypatch.setattr(module, "cpu_has_bfloat16", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_convolution_pointwise", lambda *_: pytest.fail("oneDNN was called"))
+    pair = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1), nn.ReLU6()).bfloat16()
+    image = torch.randn(2, 8, 33, 47).bfloat16()
+    expected = pair(image)
+    fuse_activations(pair)
+    assert pair(image).equal(expected)
+    with pytest.warns(UserWarning, match="this CPU has no instructions for bfloat16"):
+        assert "activations" not in repr(prepare(lively(small()), precision="bfloat16"))
 
 
 @needs_onednn
@@ -106,8 +141,6 @@ def test_nothing_without_onednn(monkeypatch):
 @pytest.mark.filterwarnings("ignore:this CPU has no instructions for bfloat16")
 def test_prepare_does_it_and_leaves_shared_activations():
     """HRNet's blocks apply one ReLU in two places, of which only one follows a convolution."""
-    from mattekit.inference import prepare
-
     torch.manual_seed(0)
     model = lively(small())
     fused = prepare(model)
@@ -119,4 +152,4 @@ def test_prepare_does_it_and_leaves_shared_activations():
     image = torch.rand(1, 3, 96, 64)
     for ours, expected in zip(fused(image), model(image), strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
-    assert "activations" not in repr(prepare(model, precision="bfloat16"))
+    assert ("activations" in repr(prepare(model, precision="bfloat16"))) == cpu_has_bfloat16()

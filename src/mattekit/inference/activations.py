@@ -1,5 +1,6 @@
 """Convolutions that call oneDNN: with the activation after them, which it applies while a result is in the cache."""
 
+import functools
 from typing import Any
 
 import torch
@@ -57,6 +58,15 @@ def _is_there() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
+@functools.cache
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16, without which a network runs several times slower in it."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # torch without oneDNN cannot tell
+        return True
+
+
 def _is_even(conv: nn.Conv2d) -> bool:
     """Whether the same zeros stand on all sides, as oneDNN has them: then it is known how far it sees."""
     return halo(conv, stride=conv.stride[0]) is not None
@@ -65,8 +75,9 @@ def _is_even(conv: nn.Conv2d) -> bool:
 class OneDNNConv2d(nn.Conv2d):
     """A convolution that keeps its weights, with the ReLU or ReLU6 after it, or `nn.Identity` for none.
 
-    In float32 on a CPU both are one pass over memory. Elsewhere, and for compilers and exporters, they are two steps.
-    So they are where the input is not finite: oneDNN's ReLU makes 0 of NaN, which would hide what a part did wrong.
+    On a CPU both are one pass over memory, in float32, and in bfloat16 where it has instructions for it. Elsewhere, and
+    for compilers and exporters, they are two steps. So they are where the input is not finite: oneDNN's ReLU makes 0 of
+    NaN, which would hide what a part did wrong.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module) -> None:
@@ -85,7 +96,8 @@ class OneDNNConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
-        fits = input.device.type == "cpu" and input.dtype == torch.float32 and input.ndim == 4
+        known = input.dtype == torch.float32 or (input.dtype == torch.bfloat16 and cpu_has_bfloat16())
+        fits = input.device.type == "cpu" and known and input.dtype == self.weight.dtype and input.ndim == 4
         name, numbers = _NAMES[type(self.activation)]
         apart = is_traced() or not fits or input.requires_grad
         if apart or (name != "none" and not input.sum().isfinite()):

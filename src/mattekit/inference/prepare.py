@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_choice
-from mattekit.inference.activations import direct_pointwise, fuse_activations
+from mattekit.inference.activations import cpu_has_bfloat16, direct_pointwise, fuse_activations
 from mattekit.inference.folding import fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
@@ -218,7 +218,8 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
 
     Normalisation, sigmoid, argmax and fusion stay in float32.
     """
-    network, done = _rewritten(model, fuse=dtype == torch.float32 and model.mean.device.type == "cpu")
+    known = dtype == torch.float32 or (dtype == torch.bfloat16 and cpu_has_bfloat16())
+    network, done = _rewritten(model, fuse=known and model.mean.device.type == "cpu")
     network.float()
     for part in (network.encoder, network.context, network.detail):
         part.to(dtype)
@@ -290,14 +291,6 @@ def _agree(found: list[Tensor] | None, expected: list[Tensor]) -> bool:
     return found is not None and all(
         torch.allclose(x, y, rtol=1e-6, atol=1e-6, equal_nan=True) for x, y in zip(found, expected, strict=True)
     )
-
-
-def cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16, without which a network runs several times slower in it."""
-    try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    except (AttributeError, RuntimeError):  # torch without oneDNN cannot tell
-        return True
 
 
 def _check_compiler(device: torch.device) -> None:

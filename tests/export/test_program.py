@@ -1,6 +1,7 @@
 """One export, which torch takes long for, looked at from all sides."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from oracles.networks import lively, of_convolutions, small
 def exported(tmp_path_factory):
     torch.manual_seed(0)
     model = lively(of_convolutions())
+    model.preprocessing = replace(model.preprocessing, context_short_side=48)
     return model, export.program(model, tmp_path_factory.mktemp("export") / "a.pt2")
 
 

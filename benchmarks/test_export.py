@@ -1,5 +1,6 @@
 """A network by torch, as it is and prepared, and its ONNX file by onnxruntime and, where it is installed, OpenVINO."""
 
+import measure
 import pytest
 import torch
 
@@ -26,21 +27,13 @@ def test_export(name, side, rounds, device, compare, tmp_path):
     prepared = prepare(model)
     prepared.warm_up(image.shape)
     sides = {
-        "eager": no_grad(model, image),
-        "prepared": no_grad(prepared, image),
+        "eager": measure.no_grad(model, image),
+        "prepared": measure.no_grad(prepared, image),
         "onnxruntime": lambda: session.run(None, {"image": image.numpy()}),
     }
     if compiled := openvino(path, image):
         sides["OpenVINO"] = lambda: compiled(image.numpy())
     compare(f"export {name} 1×{side}²", sides, rounds=rounds, warm_up=1)
-
-
-def no_grad(model, image):
-    def run():
-        with torch.inference_mode():
-            return model(image).alpha
-
-    return run
 
 
 def openvino(path, image):

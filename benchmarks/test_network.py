@@ -15,14 +15,6 @@ from oracles import seeded
 from oracles.networks import trained_looking
 
 
-def no_grad(model, image, *, tf32=False):
-    def run():
-        with torch.inference_mode(), measure.tf32(tf32):
-            return model(image)
-
-    return run
-
-
 def channels_last(model, dtype=torch.float32):
     return copy.deepcopy(model).to(dtype=dtype, memory_format=torch.channels_last)
 
@@ -47,24 +39,24 @@ def test_forward(encoder, batch, side, cpu_rounds, compile, device, compare):
     model = trained_looking(pp_matting(encoder)).to(device)
     image = torch.rand(batch, 3, side, side, device=device)
     as_channels_last = image.contiguous(memory_format=torch.channels_last)
-    flops = measure.count_flops(no_grad(model, image))
-    sides = {"eager float32": no_grad(model, image)}
+    flops = measure.count_flops(measure.no_grad(model, image))
+    sides = {"eager float32": measure.no_grad(model, image)}
     precision = {"eager TF32": "tf32", "eager bfloat16, channels_last": "bfloat16", "prepared bfloat16": "bfloat16"}
     if device == "cpu":
-        sides["eager float32, channels_last"] = no_grad(channels_last(model), as_channels_last)
+        sides["eager float32, channels_last"] = measure.no_grad(channels_last(model), as_channels_last)
     else:
-        sides["eager TF32"] = no_grad(model, image, tf32=True)
+        sides["eager TF32"] = measure.no_grad(model, image, fast=True)
         half = channels_last(model, torch.bfloat16)
-        sides["eager bfloat16, channels_last"] = no_grad(half, as_channels_last.bfloat16())
+        sides["eager bfloat16, channels_last"] = measure.no_grad(half, as_channels_last.bfloat16())
         if compile:
             compiled = prepare(model, precision="bfloat16", compile=True)
             compiled.warm_up(image.shape)
             name = "prepared bfloat16, compiled"
-            sides[name], precision[name] = no_grad(compiled, image), "bfloat16"
+            sides[name], precision[name] = measure.no_grad(compiled, image), "bfloat16"
     for name in ("bfloat16", "float32") if device == "cuda" or cpu_has_bfloat16() else ("float32",):
         prepared = prepare(model, precision=name)
         prepared.warm_up(image.shape)
-        sides[f"prepared {name}"] = no_grad(prepared, image)
+        sides[f"prepared {name}"] = measure.no_grad(prepared, image)
     compare(
         f"forward {encoder} {batch}×{side}²",
         sides,
@@ -92,7 +84,7 @@ def test_precision(device, compare, tmp_path):
         notes[name] = (
             f"SAD {sad:.2g} thousand an image, of mattes of {size:.1f}; detail map off by {largest:.2g} at most"
         )
-        sides[name] = no_grad(prepared, image)
+        sides[name] = measure.no_grad(prepared, image)
     compare("precision hrnet_w18 4×256²", sides, rounds=3, warm_up=2, notes=notes)
 
 

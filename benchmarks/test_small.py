@@ -7,12 +7,15 @@ U²-Net-P's file is no part of the repository: ``U2NETP=u2netp.onnx pytest bench
 """
 
 import os
+from functools import partial
 from pathlib import Path
 
+import measure
 import pytest
 import torch
 
 from mattekit.inference import predict, prepare
+from mattekit.inference.prepare import cpu_has_bfloat16
 from mattekit.models import pp_matting
 
 TEACHER = Path(os.environ.get("U2NETP", "u2netp.onnx"))
@@ -27,18 +30,12 @@ def test_small_weights(device, compare):
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(TEACHER), options, providers=["CPUExecutionProvider"])
     name, pixels = session.get_inputs()[0].name, torch.rand(1, 3, 320, 320).numpy()
-    network, image = prepare(pp_matting(weights="small")), torch.rand(1, 3, 512, 512)
+    image = torch.rand(1, 3, 512, 512)
     photo = (image[0].permute(1, 2, 0) * 255).byte().numpy()
-
-    def run():
-        with torch.inference_mode():
-            return network(image)
-
-    compare(
-        "a matte by small networks",
-        {
-            "U²-Net-P at 320², onnxruntime": lambda: session.run(None, {name: pixels}),
-            "small at 512²": run,
-            "small, a photo of 512²": lambda: predict(network, photo),
-        },
-    )
+    sides = {"U²-Net-P at 320², onnxruntime": lambda: session.run(None, {name: pixels})}
+    for precision in ("float32", "bfloat16") if cpu_has_bfloat16() else ("float32",):
+        network = prepare(pp_matting(weights="small"), precision=precision)
+        label = "small" if precision == "float32" else f"small in {precision}"
+        sides[f"{label} at 512²"] = measure.no_grad(network, image)
+        sides[f"{label}, a photo of 512²"] = partial(predict, network, photo)
+    compare("a matte by small networks", sides)

@@ -16,7 +16,7 @@ The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad an
 import argparse
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -45,9 +45,9 @@ def spread(paths: list, most: int) -> list:
     return [paths[index * len(paths) // most] for index in range(most)] if len(paths) > most else paths
 
 
-def labelled(data: Path, mattes: Path, only: Callable[[str], bool]) -> Iterator[Item]:
-    """Held-out photos with labels that may count as truth."""
-    photos = Labelled(data, mattes, SIDE, keep_held_out=True, only=only)
+def labelled(data: Path, mattes: Path, within: tuple[str, ...], but: tuple[str, ...] = ()) -> Iterator[Item]:
+    """Held-out photos of some folders with labels that may count as truth."""
+    photos = Labelled(data, mattes, SIDE, keep_held_out=True, within=within, but=but)
     sure = [index for index, entry in enumerate(photos.entries) if entry["exactness"] >= EXACT_ENOUGH]
     for index in spread(sure, MOST):
         image, alpha, _, _ = photos.read(index)
@@ -102,14 +102,12 @@ def main() -> None:
 
     data, mattes, cache = arguments.data, arguments.mattes, arguments.cache
     sets = {
-        "people": labelled(data, mattes, lambda name: name.startswith("people/")),
+        "people": labelled(data, mattes, ("people/",)),
         "tux": composed(data, "tux"),
         "flora": composed(data, "flora"),
-        "animals": labelled(data, mattes, lambda name: name.startswith(ANIMALS)),
-        "portraits": labelled(data, mattes, lambda name: name.startswith(PORTRAITS)),
-        "things": labelled(
-            data, mattes, lambda name: name.startswith("photos/") and not name.startswith(ANIMALS + PORTRAITS)
-        ),
+        "animals": labelled(data, mattes, ANIMALS),
+        "portraits": labelled(data, mattes, PORTRAITS),
+        "things": labelled(data, mattes, ("photos/",), but=ANIMALS + PORTRAITS),
     }
     model = pp_matting(weights=arguments.weights)
     network = prepare(model)

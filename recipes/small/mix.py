@@ -20,13 +20,11 @@ class Mixture:
         cutouts = data / "cutouts"
         backgrounds = [path for folder in ("wallpapers", "caltech") for path in files(data / "backgrounds" / folder)]
         backgrounds += files(data / "backgrounds/grocery")[:150]
-        photos = Labelled(data, mattes, side, only=lambda name: name.startswith("photos/"))
-        plain = Labelled(data, mattes, side, only=lambda name: name.startswith(PLAIN))
-        animals = Labelled(data, mattes, side, only=lambda name: name.startswith(ANIMALS))
-        scenes = Labelled(
-            data, mattes, side, only=lambda name: name.startswith("photos/") and not name.startswith(PLAIN + ANIMALS)
-        )
-        people = Labelled(data, mattes, side, only=lambda name: name.startswith("people/"))
+        photos = Labelled(data, mattes, side, within=("photos/",))
+        plain = Labelled(data, mattes, side, within=PLAIN)
+        animals = Labelled(data, mattes, side, within=ANIMALS)
+        scenes = Labelled(data, mattes, side, within=("photos/",), but=PLAIN + ANIMALS)
+        people = Labelled(data, mattes, side, within=("people/",))
         self.sources: list[tuple[float, Callable[[int, np.random.Generator], View], int]] = [
             (weight, source, len(source))
             for weight, source in (

@@ -6,7 +6,7 @@ A tenth of each source's files, by a hash of their names, is held out and never 
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,19 +79,21 @@ def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Labelled:
-    """Photos with labels that `curate.py` wrote: mattes, and how far to trust each."""
+    """Photos of some folders, but for others, with what `curate.py` wrote: mattes, and how far to trust each."""
 
     data: Path
     mattes: Path
     side: int
     keep_held_out: bool = False
-    only: Callable[[str], bool] = lambda folder: True
+    within: tuple[str, ...] = ("",)
+    but: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         entries = json.loads((self.mattes / "manifest.json").read_text())
         self.entries = [
             entry for entry in entries
-            if held_out(Path(entry["photo"])) == self.keep_held_out and self.only(entry["photo"])
+            if held_out(Path(entry["photo"])) == self.keep_held_out
+            and entry["photo"].startswith(self.within) and not entry["photo"].startswith(self.but)
         ]  # fmt: skip
 
     def __len__(self) -> int:

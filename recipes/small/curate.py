@@ -52,6 +52,12 @@ def judge(image: np.ndarray, first: np.ndarray, second: np.ndarray | None) -> tu
     return second, np.where(differ, 64, 255).astype(np.uint8), 0.5
 
 
+def is_scene(first: np.ndarray) -> bool:
+    """Whether a picture may be a background: the teacher, who always marks something, is hardly sure of anything."""
+    sure, unsure = (first > 230).mean(), ((first > 25) & (first <= 230)).mean()
+    return bool(sure < max(0.02, 0.6 * unsure))
+
+
 def main() -> None:
     """Judge every photo and write the mattes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -88,6 +94,14 @@ def main() -> None:
         cv2.imwrite(str(mattes / f"people/{photo.stem}.png"), soft)
         entries.append({"photo": f"people/image/{photo.name}", "matte": f"people/{photo.stem}.png", "exactness": 0.4})
         counts["people", "mask", "kept"] += 1
+    scenes = [
+        f"{folder}/{photo.name}"
+        for folder in ("backgrounds/wallpapers", "backgrounds/grocery")
+        for photo in sorted((data / folder).iterdir())
+        if is_scene(read_grey(arguments.labels / "u2netp" / folder / f"{photo.stem}.png"))
+    ]
+    (mattes / "backgrounds.json").write_text(json.dumps(scenes, indent=0))
+    counts["backgrounds", "one", "kept"] += len(scenes)
     partial = mattes / "manifest.part"
     partial.write_text(json.dumps(entries, indent=0))
     partial.rename(mattes / "manifest.json")

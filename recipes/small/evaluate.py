@@ -25,7 +25,7 @@ import onnxruntime
 import torch
 from label import TEACHERS, label
 from mix import ANIMALS
-from sources import Composed, Labelled, files, folders
+from sources import Backgrounds, Composed, Labelled, files, folders
 
 from mattekit import metrics
 from mattekit.inference import predict, prepare
@@ -54,13 +54,10 @@ def labelled(data: Path, mattes: Path, within: tuple[str, ...], but: tuple[str, 
         yield photos.entries[index]["photo"].replace("/", "_").rpartition(".")[0], image, alpha
 
 
-def composed(data: Path, folder: str) -> Iterator[Item]:
+def composed(data: Path, mattes: Path, folder: str) -> Iterator[Item]:
     """Held-out cut-outs, each at a place of its own on a held-out background."""
-    backgrounds = [
-        path for kind in ("wallpapers", "caltech") for path in files(data / "backgrounds" / kind, keep_held_out=True)
-    ]
     cutouts = spread(files(data / "cutouts" / folder, keep_held_out=True), MOST)
-    source = Composed(cutouts, backgrounds, SIDE)
+    source = Composed(cutouts, Backgrounds.curated(data, mattes, keep_held_out=True), SIDE)
     for index, path in enumerate(cutouts):
         view = source(index, np.random.default_rng(index))
         yield path.stem, view.image, np.rint(view.alpha * 255).astype(np.uint8)
@@ -103,8 +100,8 @@ def main() -> None:
     data, mattes, cache = arguments.data, arguments.mattes, arguments.cache
     sets = {
         "people": labelled(data, mattes, ("people/",)),
-        "tux": composed(data, "tux"),
-        "flora": composed(data, "flora"),
+        "tux": composed(data, mattes, "tux"),
+        "flora": composed(data, mattes, "flora"),
         "animals": labelled(data, mattes, ANIMALS),
         "portraits": labelled(data, mattes, PORTRAITS),
         "things": labelled(data, mattes, ("photos/",), but=ANIMALS + PORTRAITS),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from sources import Composed, Drawn, Labelled, Pasted, View, distorted, files, folders
+from sources import Backgrounds, Composed, Drawn, Labelled, Pasted, View, distorted, files, folders
 
 PLAIN = folders("caltech101", "clothing", "portraits")  # many alike, before simple backgrounds
 ANIMALS = folders(
@@ -18,9 +18,8 @@ class Mixture:
 
     def __init__(self, data: Path, mattes: Path, side: int) -> None:
         cutouts = data / "cutouts"
-        backgrounds = [path for folder in ("wallpapers", "caltech") for path in files(data / "backgrounds" / folder)]
-        backgrounds += files(data / "backgrounds/grocery")[:150]
         photos = Labelled(data, mattes, side, within=("photos/",))
+        backgrounds = Backgrounds.curated(data, mattes, labelled=photos)
         plain = Labelled(data, mattes, side, within=PLAIN)
         animals = Labelled(data, mattes, side, within=ANIMALS)
         scenes = Labelled(data, mattes, side, within=("photos/",), but=PLAIN + ANIMALS)
@@ -28,15 +27,15 @@ class Mixture:
         self.sources: list[tuple[float, Callable[[int, np.random.Generator], View], int]] = [
             (weight, source, len(source))
             for weight, source in (
-                (0.10, plain),
-                (0.18, animals),
-                (0.20, scenes),
-                (0.10, people),
-                (0.20, Composed(files(cutouts / "tux"), backgrounds, side)),
+                (0.08, plain),
+                (0.20, animals),
+                (0.22, scenes),
+                (0.09, people),
+                (0.18, Composed(files(cutouts / "tux"), backgrounds, side)),
                 (0.08, Composed(files(cutouts / "flora"), backgrounds, side)),
                 (0.08, Pasted((), backgrounds, side, photos)),
                 (0.02, Pasted((), backgrounds, side, people)),
-                (0.04, Drawn((), backgrounds, side)),
+                (0.05, Drawn((), backgrounds, side)),
             )
         ]
 

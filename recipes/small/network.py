@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
+from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, SemanticContextBranch, SoftFusion
 from mattekit.encoders import FeaturePyramid, efficientnet_lite0
 from mattekit.models import PPMatting
 from mattekit.windows import resize_bilinear
@@ -22,7 +22,7 @@ def small_network() -> PPMatting:
         widths=((96, 64), (64, 48), (48, 32), (24, 16), (16, 8)),
     )
     detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, widths=(16, 8, 8, 8))
-    return PPMatting(encoder, context, detail, ReplaceFusion())
+    return PPMatting(encoder, context, detail, SoftFusion())
 
 
 def read_states(paths: Sequence[Path]) -> list[dict]:

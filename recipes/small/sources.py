@@ -124,11 +124,37 @@ class Labelled:
 
 
 @dataclass
+class Backgrounds:
+    """Pictures of scenes and, as often, what labelled photos show beside their subjects."""
+
+    pictures: Sequence[Path]
+    labelled: Labelled | None = None
+
+    @classmethod
+    def curated(cls, data: Path, mattes: Path, *, keep_held_out: bool = False, **others: Labelled) -> "Backgrounds":
+        """Those that `curate.py` lists, without the held-out ones, or those alone."""
+        paths = [data / name for name in json.loads((mattes / "backgrounds.json").read_text())]
+        return cls([path for path in paths if held_out(path) == keep_held_out], **others)
+
+    def __call__(self, rng: np.random.Generator) -> np.ndarray:
+        """One of them, (H, W, 3) uint8."""
+        if self.labelled is not None and rng.random() < 0.5:
+            image, alpha, _, _ = self.labelled.read(int(rng.integers(len(self.labelled))))
+            for _ in range(8):
+                size = (rng.uniform(0.4, 0.9) * min(alpha.shape) * np.exp(rng.uniform(-0.1, 0.1, 2))).astype(int)
+                top, left = (rng.integers(long - short) for long, short in zip(alpha.shape, size, strict=True))
+                box = np.s_[top : top + size[0], left : left + size[1]]
+                if alpha[box].max() < 8:
+                    return image[box]
+        return read_rgb(self.pictures[rng.integers(len(self.pictures))])
+
+
+@dataclass
 class Composed:
-    """Cut-outs over backgrounds; half of the time a labelled photo's own subject is the cut-out."""
+    """Cut-outs over backgrounds."""
 
     cutouts: Sequence[Path]
-    backgrounds: Sequence[Path]
+    backgrounds: Backgrounds
     side: int
 
     def __len__(self) -> int:
@@ -166,7 +192,7 @@ class Composed:
             ends = rng.uniform(0, 255, 3) + rng.normal(0, 25, (2, 3))
             ramp = np.linspace(0, 1, side)[:, None, None]
             return np.broadcast_to(ends[0] * (1 - ramp) + ends[1] * ramp, (side, side, 3)).clip(0, 255)
-        picture = read_rgb(self.backgrounds[rng.integers(len(self.backgrounds))])
+        picture = self.backgrounds(rng)
         matrix = crop(*picture.shape[:2], rng.uniform(0.4, 1), side, rng)
         picture = warp(picture, matrix, side).astype(np.float32)
         if rng.random() < 0.4:
@@ -269,7 +295,7 @@ def recoloured(colours: np.ndarray, cover: np.ndarray, rng: np.random.Generator)
 
 
 def distorted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What light, lenses and files do to a photo."""
+    """What light, lenses, privacy and files do to a photo."""
     pixels = image.astype(np.float32)
     if rng.random() < 0.7:
         gain = np.exp(rng.normal(0, 0.18) + rng.normal(0, 0.05, 3)).astype(np.float32)
@@ -281,6 +307,8 @@ def distorted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         pixels = np.repeat(pixels.mean(2, keepdims=True), 3, 2)
     if rng.random() < 0.15:
         pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 1.5))
+    if rng.random() < 0.12:
+        pixels = with_a_blurred_spot(pixels, rng)
     if rng.random() < 0.25:
         pixels = pixels + rng.normal(0, rng.uniform(1, 10), pixels.shape).astype(np.float32)
     pixels = pixels.clip(0, 255).astype(np.uint8)
@@ -288,3 +316,13 @@ def distorted(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         _, file = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))])
         pixels = cv2.imdecode(file, cv2.IMREAD_COLOR)
     return pixels
+
+
+def with_a_blurred_spot(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Part of a picture out of focus, or blurred as faces are that nobody shall know."""
+    side = len(pixels)
+    spot = np.zeros((side, side), np.float32)
+    centre, axes = rng.uniform(0.1, 0.9, 2) * side, rng.uniform(0.05, 0.2, 2) * side
+    cv2.ellipse(spot, (tuple(centre), tuple(2 * axes), rng.uniform(0, 180)), 1.0, -1)
+    spot = cv2.GaussianBlur(spot, (0, 0), 2)[..., None]
+    return pixels + spot * (cv2.GaussianBlur(pixels, (0, 0), side * rng.uniform(0.01, 0.05)) - pixels)

@@ -124,7 +124,7 @@ class SmallStep(Step):
             "semantic": semantic_loss(out.semantic_logits, batch.trimap, batch.weight),
             "matte": 2 * alpha_loss(out.detail, batch.alpha, where),
             "gradient": gradient_loss(out.detail, batch.alpha, unknown * batch.exactness),
-            "fusion": alpha_loss(out.alpha, batch.alpha, batch.weight),
+            "fusion": 2 * alpha_loss(out.alpha, batch.alpha, batch.weight),
         }
 
 
@@ -136,12 +136,14 @@ class CoarseStep(SmallStep):
         self.heads = CoarseHeads(model)
 
     def losses(self, batch: TrustedBatch) -> dict[str, Tensor]:
-        """Both heads'."""
+        """Both heads', and that of their fusion."""
         logits, matte = self.heads(self.model, batch.image)
         trimap, weight = batch.trimap[..., 2::4, 2::4], batch.weight[..., 2::4, 2::4]
+        alpha, matte = quarter(batch.alpha), matte.sigmoid()
         return {
             "semantic": semantic_loss(logits, trimap, weight),
-            "matte": alpha_loss(matte.sigmoid(), quarter(batch.alpha), weight),
+            "matte": alpha_loss(matte, alpha, weight),
+            "fusion": 2 * alpha_loss(self.model.fusion(logits, matte), alpha, weight),
         }
 
 

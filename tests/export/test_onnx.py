@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mattekit import export
-from mattekit.blocks import ConvFusion, DetailFusion, SoftFusion
+from mattekit.blocks import ConvFusion, DetailFusion
 from mattekit.models import PPMatting, Preprocessing, build
 from oracles.networks import lively, small, small_pyramid
 
@@ -27,9 +27,8 @@ def of(fusion, **options):
 # beside the fixture's, each row of Tables 3 and 4, either padding and the other encoder once; an export takes seconds
 NETWORKS = {
     "conv, no guidance, symmetric padding": lambda: of(ConvFusion(), guidance=(), padding="symmetric"),
-    "soft, no guidance": lambda: of(SoftFusion(), guidance=()),
     "detail, guidance of block 5": lambda: of(DetailFusion(), guidance=(5,)),
-    "replace, guidance of all blocks, efficientnet with a pyramid, context at 48 pixels": lambda: small_pyramid(
+    "soft, guidance of all blocks, efficientnet with a pyramid, context at 48 pixels": lambda: small_pyramid(
         preprocessing=Preprocessing(context_short_side=48)
     ),
 }

@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
+from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch, SoftFusion
 from mattekit.encoders import EfficientNetLite, FeaturePyramid, HRNet
 from mattekit.models import PPMatting
 
@@ -29,7 +29,7 @@ def small_pyramid(**options):
     detail = HighResolutionDetailBranch(
         (4, 4), context.guidance_channels, guidance=(1, 2, 3, 4, 5), widths=(8, 6, 5, 4)
     )
-    return PPMatting(encoder, context, detail, ReplaceFusion(), **options)
+    return PPMatting(encoder, context, detail, SoftFusion(), **options)
 
 
 class Convolutions(nn.Module):

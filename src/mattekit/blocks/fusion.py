@@ -44,15 +44,14 @@ class SoftFusion(nn.Module):
     matte is grey in place of torn, and gradients reach the semantic logits, so that the matte's loss trains them too.
 
     Source:
-        None in the paper: Rep FM with the softmax in place of the argmax. Of the small weights it lowers Grad by 6 to
-        20 % (``docs/small-weights.md``).
+        None in the paper: Rep FM with the softmax in place of the argmax. The small weights have it.
 
     Example:
         >>> import torch
         >>> from mattekit.blocks import SoftFusion
-        >>> logits = torch.tensor([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0], [3.0, 0.0, 3.0]]).view(1, 3, 1, 3)
+        >>> logits = torch.tensor([[9.0, 0.0, 3.0], [0.0, 9.0, 0.0], [0.0, 0.0, 3.0]]).view(1, 3, 1, 3)
         >>> SoftFusion()(logits, torch.full((1, 1, 1, 3), 0.5)).flatten()
-        tensor([0.9998, 0.5000, 0.4879])
+        tensor([0.9998, 0.5000, 0.5000])
     """
 
     halo = 0

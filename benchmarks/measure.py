@@ -14,8 +14,6 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
-
 
 @dataclass(frozen=True)
 class Row:
@@ -226,20 +224,6 @@ def status_bytes(field: str) -> int | None:
     except OSError:
         return None
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith(field)), None)
-
-
-def keep_freed_memory() -> None:
-    """Have the C library keep freed memory for the next tensor instead of asking the system for it anew.
-
-    Its default is to ask anew, at 28 ms of page faults for 67 MB, unless what ran before left a gap large enough: times
-    would depend on the order of the cases.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # not glibc
-        return
-    mallopt(_M_TRIM_THRESHOLD, -1)
-    mallopt(_M_MMAP_MAX, 0)
 
 
 def _give_back_freed_memory() -> None:

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -6,16 +7,19 @@ import torch
 from mattekit.blocks import ConvFusion, DetailFusion, ReplaceFusion, SoftFusion
 
 
-def test_replace_agrees_with_a_loop():
+def pixels_of(fusion):
+    """Of each pixel of two random images: its three logits, the detail map, and alpha."""
     logits, detail = torch.randn(2, 3, 5, 7), torch.rand(2, 1, 5, 7)
-    alpha = ReplaceFusion()(logits, detail)
-    for n in range(2):
-        for y in range(5):
-            for x in range(7):
-                foreground, transition, background = logits[n, :, y, x].tolist()
-                likeliest = max(foreground, transition, background)
-                expected = {foreground: 1.0, transition: detail[n, 0, y, x].item(), background: 0.0}[likeliest]
-                assert alpha[n, 0, y, x].item() == expected
+    alpha = fusion(logits, detail)
+    assert alpha.shape == detail.shape
+    for n, y, x in itertools.product(range(2), range(5), range(7)):
+        yield logits[n, :, y, x].tolist(), detail[n, 0, y, x].item(), alpha[n, 0, y, x].item()
+
+
+def test_replace_agrees_with_a_loop():
+    for (foreground, transition, background), detail, alpha in pixels_of(ReplaceFusion()):
+        likeliest = max(foreground, transition, background)
+        assert alpha == {foreground: 1.0, transition: detail, background: 0.0}[likeliest]
 
 
 def test_replace_hands_gradients_to_the_transition_alone():
@@ -26,14 +30,10 @@ def test_replace_hands_gradients_to_the_transition_alone():
 
 
 def test_soft_agrees_with_a_loop():
-    logits, detail = torch.randn(2, 3, 5, 7), torch.rand(2, 1, 5, 7)
-    alpha = SoftFusion()(logits, detail)
-    for n in range(2):
-        for y in range(5):
-            for x in range(7):
-                foreground, transition, background = map(math.exp, logits[n, :, y, x].tolist())
-                expected = foreground + transition * detail[n, 0, y, x].item()
-                assert alpha[n, 0, y, x].item() == pytest.approx(expected / (foreground + transition + background))
+    for logits, detail, alpha in pixels_of(SoftFusion()):
+        foreground, transition, background = map(math.exp, logits)
+        expected = foreground + transition * detail
+        assert alpha == pytest.approx(expected / (foreground + transition + background))
 
 
 def test_soft_is_replacement_where_the_semantic_map_is_sure():

@@ -58,6 +58,11 @@ def _is_there() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
+def runs_in_onednn(dtype: torch.dtype) -> bool:
+    """Whether convolutions of this type are called here: others oneDNN has not, or this CPU has no instructions for."""
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and cpu_has_bfloat16())
+
+
 @functools.cache
 def cpu_has_bfloat16() -> bool:
     """Whether the CPU has instructions for bfloat16, without which a network runs several times slower in it."""
@@ -96,8 +101,8 @@ class OneDNNConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return (N, out_channels, H, W) of (N, in_channels, H, W)."""
-        known = input.dtype == torch.float32 or (input.dtype == torch.bfloat16 and cpu_has_bfloat16())
-        fits = input.device.type == "cpu" and known and input.dtype == self.weight.dtype and input.ndim == 4
+        known = input.dtype == self.weight.dtype and runs_in_onednn(input.dtype)
+        fits = input.device.type == "cpu" and known and input.ndim == 4
         name, numbers = _NAMES[type(self.activation)]
         apart = is_traced() or not fits or input.requires_grad
         if apart or (name != "none" and not input.sum().isfinite()):

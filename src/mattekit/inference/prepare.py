@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit._checks import check_choice
-from mattekit.inference.activations import cpu_has_bfloat16, direct_pointwise, fuse_activations
+from mattekit.inference.activations import cpu_has_bfloat16, direct_pointwise, fuse_activations, runs_in_onednn
 from mattekit.inference.folding import fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
@@ -218,8 +218,7 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
 
     Normalisation, sigmoid, argmax and fusion stay in float32.
     """
-    known = dtype == torch.float32 or (dtype == torch.bfloat16 and cpu_has_bfloat16())
-    network, done = _rewritten(model, fuse=known and model.mean.device.type == "cpu")
+    network, done = _rewritten(model, fuse=runs_in_onednn(dtype) and model.mean.device.type == "cpu")
     network.float()
     for part in (network.encoder, network.context, network.detail):
         part.to(dtype)

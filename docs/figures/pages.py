@@ -25,7 +25,7 @@ HERE = "AVX2"  # where a page shows one machine alone
 MACHINES = {HERE: "AVX2 alone", "AVX512": "AVX-512 and bfloat16"}
 U2NETP = "U²\N{NON-BREAKING HYPHEN}Net\N{NON-BREAKING HYPHEN}P"
 U2NETP_SIDE = "U²-Net-P at 320², onnxruntime"
-KEPT_ASIDE = {
+HELD_OUT = {
     "people": "people in the street; masks drawn by hand",
     "tux": "photographed cut-outs on backgrounds; exact alpha",
     "flora": "branches, grass, feathers on backgrounds; exact alpha",
@@ -156,7 +156,7 @@ def runtimes() -> Iterator[str]:
 
 def photos() -> Iterator[str]:
     """How many photos of a folder a second."""
-    yield "| photos of 480 pixels a second | the network alone, one after another | `mattekit predict` |"
+    yield "| photos a second (long side 480 pixels) | the network alone, one after another | `mattekit predict` |"
     yield "| --- | --: | --: |"
     for written, words in (("alpha", "mattes"), ("alpha and cutout", "mattes and cut-outs")):
         case = f"cpu photos of 480 pixels, {written}"
@@ -196,11 +196,11 @@ def about(case: str) -> str:
 def small_weights() -> Iterator[str]:
     """Every metric, a line a source and network."""
     names = [name for name, _ in METRICS.values()]
-    yield f"| photos kept aside | | {' | '.join(names)} |"
+    yield f"| held-out photos | | {' | '.join(names)} |"
     yield f"| --- | --- |{' --: |' * len(names)}"
     for source, figures in SMALL["sources"].items():
         for key, who in (("small", "small"), ("u2netp", U2NETP)):
-            first = f"{figures['photos']} × {KEPT_ASIDE[source]}" if key == "small" else ""
+            first = f"{figures['photos']} × {HELD_OUT[source]}" if key == "small" else ""
             values = (f"{figures[key][metric]:.{digits}f}" for metric, (_, digits) in METRICS.items())
             yield f"| {first} | {who} | {' | '.join(values)} |"
 
@@ -214,11 +214,11 @@ def which_weights() -> Iterator[str]:
     yield "| licence of the weights | Apache-2.0 | Apache-2.0 | none stated |"
     for source, figures in SMALL["sources"].items():
         small, other = (f"{figures[who]['mad']:.3f}" for who in ("small", "u2netp"))
-        yield f"| MAD, {figures['photos']} × {KEPT_ASIDE[source]} | {small} | {other} | not measured |"
+        yield f"| MAD, {figures['photos']} × {HELD_OUT[source]} | {small} | {other} | not measured |"
     times = milliseconds("cpu a matte by small networks")
     network, photo, other = (times[side] for side in ("small at 512²", "small, a photo of 512²", U2NETP_SIDE))
     yield f"| time, two cores of a CPU | {network:.0f} ms at 512² | {other:.0f} ms at 320² | not measured |"
-    yield f"| time of a photo of 512², shrunk first | {photo:.0f} ms | the same as above | not measured |"
+    yield f"| time of a photo of 512², shrunk to 384² first | {photo:.0f} ms | the same as above | not measured |"
 
 
 def training_data() -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Label photos with a teacher: one soft mask a photo, 8-bit grey PNG at the photo's size.
 
-    python label.py u2netp DATA LABELS [--folders photos/clothing ...] [--threads 1]
+    python label.py u2netp DATA/teachers/u2netp.onnx DATA LABELS [--folders photos/clothing ...] [--threads 1]
 
 Photos that have a label already are left alone, so the run can be stopped and started again. The labels of the first
 teacher come in seconds, those of the second in hours.

@@ -42,7 +42,7 @@ class HRNet(nn.Module):
         outputs: As given.
         channels: Channels of the features that are returned.
         strides: Their strides.
-        left_out: How the names begin, in the state dict of a network of all five features, that are not built here.
+        left_out: Beginnings of the names that a network of all five features has in its state dict and this one lacks.
 
     Raises:
         ValueError: If ``padding`` or ``upsampling`` is no such choice, ``widths``, ``modules`` or ``blocks`` has

@@ -101,9 +101,9 @@ _OF_TRIMAP = ("unknown", "foreground", "background")
 
 _AIM_LEFT_OPEN = (
     "The authors' scripts compare unrounded predictions with 8-bit ground truth, and their Grad is another one (a "
-    "Gaussian of radius 6, reflected borders, no stretching of the range, a tenth instead of a thousandth): only SAD, "
-    "MSE, MAD and, to about 1 %, Conn compare with their tables. For the unknown region they take the prediction as 0 "
-    "and 1 where the trimap is sure, which changes nothing there but for Grad and Conn, which they do not report there."
+    "Gaussian of radius 6, reflected borders, no stretching of the range, the sum divided by 10 instead of 1000): only "
+    "SAD, MSE, MAD and, to about 1 %, Conn compare with their tables. For the unknown region they take the prediction "
+    "as 0 and 1 where the trimap is sure, which changes nothing there but for Grad and Conn, which they do not report."
 )
 
 PROTOCOLS: dict[str, BenchmarkProtocol] = {

@@ -33,7 +33,8 @@ def consistent_readings(
     - MSE is at least (1000 · SAD)² / mean(n²), and at most 1000 · SAD / min(n);
     - MAD, where it is printed, lies between MSE and its root, and 1000 · SAD between min(n) · MAD and max(n) · MAD.
 
-    What is left out cannot be. What is returned need not be: to know more, score mattes under each protocol.
+    A reading that is not returned is impossible. One that is returned may still be wrong: to know more, score mattes
+    under each protocol.
 
     Args:
         sad: The mean SAD, in thousands. As text, "46.22", it stands for all that rounds to it; a float is exact.

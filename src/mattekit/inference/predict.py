@@ -107,15 +107,15 @@ def predict(
 
     The photo is shrunk until its short side is at most ``max_short_side``, each side is brought down to a multiple of
     32, the model runs, and the matte is brought back to the photo's size. All resizing is bilinear, except that the
-    photo is shrunk by means over pixels for a model whose ``preprocessing.antialias`` is true. The model is used
+    photo is shrunk by area averaging for a model whose ``preprocessing.antialias`` is true. The model is used
     in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
     Threads may share a model: while one uses it that is in training mode, the others wait.
 
     A trimap, or a rough mask, says which subject is meant; it takes the place of the network's own semantic map. The
     rule: what the trimap knows comes out exactly as given, 0 or 1, and the detail map decides the rest. All of the
     unknown region counts as transition, so keep it narrow: along edges the detail map was trained to mean something,
-    and deep within foreground or background it was not. Any fusion can be asked for that; one that learned is given a
-    semantic map that is sure of the transition.
+    and deep within foreground or background it was not. This works with every fusion: a learned one is given a
+    semantic map that says transition everywhere.
 
     Args:
         model: A `mattekit.models.PPMatting`, or anything that takes (1, 3, H, W) in [0, 1] and returns an object with

@@ -66,7 +66,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
 
     Source:
         Folding: Jacob et al. 2018, section 3.2. All rewrites are exact but for the rounding of sums. Of bfloat16, the
-        effect on mattes is measured by ``pytest benchmarks/ -k precision``: on seeded weights and noise, SAD 0.33
+        effect on mattes is measured by ``pytest benchmarks/ -k precision``: on seeded weights and noise, SAD 0.32
         thousand an image, of mattes of 11.5 thousand; nearly all of it where two classes tie.
 
     Example:

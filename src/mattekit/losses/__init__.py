@@ -1,4 +1,4 @@
-"""Losses for matting, with one contract: ``loss(pred, alpha, mask=None, *, eps=…, reduction="mean")``.
+"""Losses for matting, with one contract.
 
 - A masked mean divides by the mask's area; an empty mask gives an exact 0 with zero gradients.
 - Arithmetic is in float32 or wider whatever comes in, also under autocast.

@@ -49,7 +49,8 @@ def connectivity_error(
     """Connectivity error, in thousands.
 
     At each of ten levels, the largest component of the pixels where both mattes reach the level is the common body. A
-    pixel is as connected as it stays with that body through the levels; what a matte has beyond that counts against it.
+    pixel is connected up to the highest level at which it belongs to that body; what its alpha has beyond that level
+    counts as unconnected.
 
     The arguments that all metrics share stand in :mod:`mattekit.metrics`, and so do the errors.
 

@@ -64,12 +64,14 @@ def pp_matting(
             trained: symmetrically for the official HRNet's and timm's, as "same" for PaddleSeg's.
 
     Returns:
-        The network, in training mode, as torch makes modules; call ``.eval()`` to predict. A named encoder gives the
-        image mean and std 0.5; an `Encoder` with attributes ``mean`` and ``std``, such as timm's, its own.
+        The network. With ``weights`` it is in evaluation mode: call ``.train()`` before you train it further. Without,
+        it is in training mode, as torch makes modules: call ``.eval()`` to predict. A named encoder gives the image
+        mean and std 0.5; an `Encoder` with attributes ``mean`` and ``std``, such as timm's, its own.
 
     Raises:
-        ValueError: If a name is unknown, ``guidance`` is no increasing choice of 1 to 5, an argument contradicts a
-            saved file, or both kinds of weights are given.
+        ValueError: If the name of an encoder or a fusion is unknown, ``guidance`` is no increasing choice of 1 to 5, an
+            argument contradicts a saved file, or both kinds of weights are given.
+        FileNotFoundError: If ``weights`` is neither a known name nor a file, or ``encoder_weights`` is no file.
         RuntimeError: If a file cannot be read or does not fit, or a download fails.
 
     Source:

@@ -12,7 +12,7 @@ def limit_short_side(image: np.ndarray, limit: int | None, *, antialias: bool = 
     Args:
         image: (H, W) or (H, W, C), uint8, uint16 or floating-point.
         limit: The longest that the short side may be, in pixels. None: as long as it is.
-        antialias: Whether a pixel is the mean of all that it covers, in place of PaddleSeg's sample of four.
+        antialias: Average all pixels that a new pixel covers, instead of interpolating between four as PaddleSeg does.
 
     Returns:
         The image with its short side at ``limit``, the long side rounded; or ``image`` itself where it is short enough.

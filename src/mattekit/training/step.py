@@ -185,7 +185,9 @@ def _check_batch_size(step: nn.Module, settings: Settings) -> None:
 
 
 def share_of_all(*counts: Tensor) -> Tensor:
-    """Each count over its mean over all processes. With these factors an average of means is the mean of all.
+    """Divide each count by its mean over all processes.
+
+    Weighted by these factors, the average of the processes' means is the mean over all.
 
     With one process all are 1. A count that is 0 in every process is 0 over 1.
 

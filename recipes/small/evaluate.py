@@ -25,7 +25,7 @@ import onnxruntime
 import torch
 from label import TEACHERS, label
 from mix import ANIMALS
-from sources import Backgrounds, Composed, Labelled, files, folders
+from sources import Backgrounds, Composed, Labelled, files, folders, outline
 
 from mattekit import metrics
 from mattekit.inference import predict, prepare
@@ -55,10 +55,13 @@ def labelled(data: Path, mattes: Path, within: tuple[str, ...], but: tuple[str, 
 
 
 def composed(data: Path, mattes: Path, folder: str) -> Iterator[Item]:
-    """Held-out cut-outs, each at a place of its own on a held-out background."""
+    """Held-out cut-outs, each at a place of its own on a held-out background, but for copies of trained ones."""
+    trained = {outline(path) for path in files(data / "cutouts" / folder)}
     cutouts = spread(files(data / "cutouts" / folder, keep_held_out=True), MOST)
     source = Composed(cutouts, Backgrounds.curated(data, mattes, keep_held_out=True), SIDE)
     for index, path in enumerate(cutouts):
+        if outline(path) in trained:
+            continue
         view = source(index, np.random.default_rng(index))
         yield path.stem, view.image, np.rint(view.alpha * 255).astype(np.uint8)
 

@@ -58,6 +58,11 @@ def files(folder: Path, *, keep_held_out: bool = False) -> list[Path]:
     return [path for path in found if held_out(path) == keep_held_out]
 
 
+def outline(path: Path) -> str:
+    """A sum of a cut-out's alpha, which is the same in copies of another colour."""
+    return hashlib.sha256(np.ascontiguousarray(read_cutout(path)[1])).hexdigest()
+
+
 def read_rgb(path: Path) -> np.ndarray:
     """A photo as (H, W, 3) uint8."""
     return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
@@ -181,7 +186,7 @@ class Composed:
             colours = colours * cover[..., None]
         cover = warp(cover, matrix, side, border=cv2.BORDER_CONSTANT)
         colours = warp(colours.astype(np.float32), matrix, side, border=cv2.BORDER_CONSTANT)
-        colours = np.clip(recoloured(colours, cover, rng), 0, 255)
+        colours = recoloured(colours, rng).clip(0, 255 * cover[..., None])
         image = colours + (1 - cover[..., None]) * self.background(rng)
         return View(image.clip(0, 255).astype(np.uint8), cover, np.ones_like(cover), exactness)
 
@@ -289,7 +294,7 @@ def warp(pixels: np.ndarray, matrix: np.ndarray, side: int, *, border: int = cv2
     return cv2.warpAffine(pixels, matrix, (side, side), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
-def recoloured(colours: np.ndarray, cover: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def recoloured(colours: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Another brightness and tint for a cut-out alone, colours being multiplied by its alpha."""
     return colours * np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3)).astype(np.float32)
 

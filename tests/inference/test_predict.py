@@ -1,5 +1,7 @@
 import contextlib
 import math
+import threading
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import cv2
@@ -9,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from mattekit.inference import predict, prepare
 from mattekit.models import PPMattingOutput, Preprocessing, pp_matting
@@ -98,6 +101,15 @@ def test_limit_is_found_within_a_wrapper():
     assert model.seen.shape == (1, 3, 128, 256)
 
 
+def test_limit_and_averaging_are_found_within_wrappers_of_wrappers():
+    model = Brightness(max_short_side=64)
+    model.preprocessing = Preprocessing(antialias=True)
+    image, wrapped = photo(256, 384), AveragedModel(nn.DataParallel(model))  # which copies the model
+    predict(model, image)
+    predict(wrapped, image)
+    np.testing.assert_array_equal(wrapped.module.module.seen, model.seen)
+
+
 @pytest.mark.parametrize("antialias", [False, True])
 def test_photos_are_shrunk_as_the_weights_know(antialias):
     """By means over squares of four pixels, or by a sample of the square's middle."""
@@ -159,6 +171,63 @@ def test_every_module_keeps_its_own_mode(network):
         predict(model, photo(64, 64))
     assert model.training
     assert not model.bn.training
+
+
+def test_threads_wait_for_a_model_in_training_mode_and_for_no_other():
+    class Slow(Brightness):
+        def forward(self, image):
+            entered.set()
+            assert leave.wait(20)
+            assert not self.bn.training
+            return super().forward(image)
+
+    entered, leave = threading.Event(), threading.Event()
+    slow, image, done = Slow().train(), photo(32, 32), []
+    sharing = Brightness()
+    sharing.bn = slow.bn
+    threads = [threading.Thread(target=lambda: done.append(predict(slow, image)))]
+    threads[0].start()
+    assert entered.wait(20)
+    try:
+        threads += [threading.Thread(target=predict, args=(model, image)) for model in (Brightness().train(), sharing)]
+        for thread in threads[1:]:
+            thread.start()
+        threads[1].join(20)
+        assert not threads[1].is_alive()
+        threads[2].join(0.1)
+        assert threads[2].is_alive()  # as it shares a module
+    finally:
+        leave.set()
+    for thread in threads:
+        thread.join(20)
+    assert len(done) == 1
+    assert slow.training
+    assert slow.bn.training
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda x: x[:, :1], TypeError, "model must return an object with alpha, got a Tensor without"),
+        (lambda x: {"alpha": x[:, :1]}, TypeError, "model must return an object with alpha, got a dict without"),
+        (lambda x: Output(x[0, :1]), ValueError, r"return alpha in shape \(1, 1, 64, 96\), got \(1, 64, 96\)"),
+        (lambda x: Output(x[:, :1, :1]), ValueError, r"return alpha in shape \(1, 1, 64, 96\), got \(1, 1, 1, 96\)"),
+        (lambda x: Output(x[:, :1, ::2, ::2]), ValueError, r"in shape \(1, 1, 64, 96\), got \(1, 1, 32, 48\)"),
+        (lambda x: Output(x), ValueError, r"return alpha in shape \(1, 1, 64, 96\), got \(1, 3, 64, 96\)"),
+        (
+            lambda x: SimpleNamespace(alpha=x[:, :1], detail=x[:, :1], semantic_logits=x[:, :2]),
+            ValueError,
+            r"model must return semantic_logits in shape \(1, 3, 64, 96\), got \(1, 2, 64, 96\)",
+        ),
+    ],
+)
+def test_what_a_model_must_return(answer, error, message):
+    class Foreign(nn.Module):
+        def forward(self, image):
+            return answer(image)
+
+    with pytest.raises(error, match=message):
+        predict(Foreign(), photo(64, 96), return_maps="semantic" in message)
 
 
 class Broken(nn.Module):

@@ -2,6 +2,8 @@ import contextlib
 import copy
 import gc
 import sys
+import threading
+import time
 import warnings
 import weakref
 from unittest.mock import MagicMock
@@ -15,6 +17,7 @@ from mattekit.encoders import HRNet, hrnet_w18_small_v1
 from mattekit.inference import PreparedMatting, predict, prepare
 from mattekit.inference.activations import fuse_activations
 from mattekit.inference.folding import fold_batch_norms
+from mattekit.inference.prepare import _of_float64
 from mattekit.inference.running import prepared
 from mattekit.inference.shapes import CudaGraph, ShapeCache, compiled
 from mattekit.inference.windows import windows_of
@@ -365,6 +368,27 @@ def test_a_model_with_a_forward_of_its_own_keeps_it():
     assert_equal(prepare(model)(image), model(image), atol=2e-5)
 
 
+def test_float64_is_computed_where_there_is_some(monkeypatch):
+    """A device's stand-in: as on Apple's GPUs, what was not brought to the CPU before cannot be doubled."""
+    assert _of_float64(torch.device("mps")) == torch.device("cpu")
+    assert _of_float64(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    moved, to, double = [], nn.Module.to, nn.Module.double
+
+    def moving(module, *args, **options):
+        moved.extend((type(module), device) for device in args if isinstance(device, torch.device))
+        return to(module, *args, **options)
+
+    def doubling(module):
+        assert moved[-1:] == [(PPMatting, torch.device("cpu"))]
+        moved.append("doubled")
+        return double(module)
+
+    monkeypatch.setattr(nn.Module, "to", moving)
+    monkeypatch.setattr(nn.Module, "double", doubling)
+    prepare(folded_state(of_convolutions()))
+    assert moved == [(PPMatting, torch.device("cpu")), "doubled", (PPMatting, torch.device("cpu"))]
+
+
 @torch.inference_mode()
 def test_features_that_nothing_reads_are_not_computed():
     parts = small()
@@ -574,7 +598,7 @@ def test_a_graph_made_in_inference_mode_runs_outside_it(monkeypatch):
     """What `predict` records is replayed by a plain call."""
     monkeypatch.setattr(torch.cuda, "device", contextlib.nullcontext)
     monkeypatch.setattr(torch.cuda, "stream", contextlib.nullcontext)
-    monkeypatch.setattr(torch.cuda, "graph", contextlib.nullcontext)
+    monkeypatch.setattr(torch.cuda, "graph", lambda graph, **_: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "Stream", MagicMock)
     monkeypatch.setattr(torch.cuda, "current_stream", MagicMock)
     monkeypatch.setattr(torch.cuda, "CUDAGraph", RecordedGraph)
@@ -585,6 +609,36 @@ def test_a_graph_made_in_inference_mode_runs_outside_it(monkeypatch):
     (result,) = graph(image)
     assert result.equal(image)
     assert not result.is_inference()
+
+
+def test_threads_that_share_a_graph_get_each_its_own_results():
+    """A graph that takes its time over the buffers that it was recorded with."""
+
+    class Slow(CudaGraph):
+        def __init__(self, image):
+            self._image, self._graph, self._results = image.clone(), self, (image.clone(),)
+
+        def replay(self):
+            time.sleep(0.005)
+            self._results[0].copy_(self._image)
+            time.sleep(0.005)
+
+    cache = ShapeCache(lambda image: (image,), Slow)
+    wrong, start = [], threading.Barrier(4)
+
+    def work(number):
+        start.wait()
+        for step in range(8):
+            image = torch.full((1, 1, 2, 2), 10.0 * step + number)
+            wrong.extend([number] * (not cache(image)[0].equal(image)))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not wrong
+    assert copy.deepcopy(cache).shapes == cache.shapes == [(1, 1, 2, 2)]
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, on importing its compiler

@@ -109,7 +109,7 @@ def predict(
     32, the model runs, and the matte is brought back to the photo's size. All resizing is bilinear, except that the
     photo is shrunk by area averaging for a model whose ``preprocessing.antialias`` is true. The model is used
     in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
-    Threads may share a model: while one uses it that is in training mode, the others wait.
+    Threads may share a model: while one uses it that is in training mode, the others that use it wait.
 
     A trimap, or a rough mask, says which subject is meant; it takes the place of the network's own semantic map. The
     rule: what the trimap knows comes out exactly as given, 0 or 1, and the detail map decides the rest. All of the
@@ -119,7 +119,7 @@ def predict(
 
     Args:
         model: A `mattekit.models.PPMatting`, or anything that takes (1, 3, H, W) in [0, 1] and returns an object with
-            ``alpha``, and perhaps ``detail`` and ``semantic_logits``.
+            ``alpha``, (1, 1, H, W), and perhaps ``detail``, of this shape too, and ``semantic_logits``, (1, 3, H, W).
         image: RGB: an array, (H, W, 3) uint8 or uint16, as image readers give it; or a tensor, (3, H, W) or
             (1, 3, H, W), floating-point in [0, 1] or uint8.
         trimap: Of the photo's size, uint8 of 0, 128 and 255: an array (H, W), or a tensor (1, 1, H, W).
@@ -129,8 +129,8 @@ def predict(
         augment: Views of the photo to run and average, for the last per cent. None: the photo as it is.
         return_maps: Whether to return a `Prediction`, with the detail map and the semantic map beside the matte.
         max_short_side: Limit of the short side, in pixels, from 32 up. None: ``model.max_short_side``, the limit its
-            weights were trained for, if they are known to have one, else no limit. Within a wrapper such as
-            ``nn.DataParallel``, that of ``model.module``.
+            weights were trained for, if they are known to have one, else no limit. torch.compile, DataParallel,
+            DistributedDataParallel and AveragedModel are looked through.
         max_memory: How many bytes the prediction may take, beyond the photo. It keeps to that, roughly, by computing
             large photos window by window, which a network of parts that say how far they see allows. None: no limit is
             set, and photos of more than 4 megapixels run in windows if the model is a prepared one.
@@ -141,10 +141,11 @@ def predict(
     Raises:
         TypeError: If ``image`` is neither array nor tensor, or has another dtype; if ``trimap`` or ``mask`` has another
             type; or if ``max_memory``, ``trimap`` or ``mask`` is given and the model is neither a
-            `mattekit.models.PPMatting` nor prepared, or overrides its methods; or if the maps are asked for and the
-            model returns none.
+            `mattekit.models.PPMatting` nor prepared, or overrides its methods; if the model returns no alpha, or none
+            of the maps that are asked for; or if ``max_short_side``, ``max_memory`` or ``augment`` is of another type.
         ValueError: If ``image`` has another shape, ``trimap`` or ``mask`` another size or other values, both are given,
-            ``max_short_side`` is below 32, or ``max_memory`` is too little for the photo whatever the windows.
+            the model returns maps of another shape, ``max_short_side`` is below 32, or ``max_memory`` is too little for
+            the photo whatever the windows.
         RuntimeError: If the model's detail map, semantic logits or matte is not finite. A matte alone would not show
             it: where the logits are NaN, their argmax is the foreground.
 

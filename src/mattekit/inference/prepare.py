@@ -39,8 +39,8 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
     photo.
 
     Prepare a network where it shall run, in evaluation mode, after its weights are in: the copy does not follow it. The
-    copy is tried on a small image, beside the network itself, so that hooks run as well: where an ``nn.Sequential`` is
-    in use as a list, or the network cannot be run on 64×64 pixels, nothing within a Sequential is folded.
+    copy is compared with the network on one small image, which runs hooks. If they differ because a module indexes into
+    an ``nn.Sequential``, or the network cannot run on 64×64 pixels, nothing inside a Sequential is folded.
 
     Args:
         model: A `mattekit.models.PPMatting`, with encoder and branches of any kind; those of this library gain most.
@@ -218,8 +218,9 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
 
     Normalisation, sigmoid, argmax and fusion stay in float32.
     """
-    network, done = _rewritten(model, fuse=runs_in_onednn(dtype) and model.mean.device.type == "cpu")
-    network.float()
+    device = model.mean.device
+    network, done = _rewritten(model, fuse=runs_in_onednn(dtype) and device.type == "cpu")
+    network.float().to(device)
     for part in (network.encoder, network.context, network.detail):
         part.to(dtype)
     if tile_bytes is not None:
@@ -247,7 +248,8 @@ def _rewritten(model: PPMatting, *, fuse: bool) -> tuple[PPMatting, list[str]]:
         RuntimeError: If what modules declare as ``folds`` gives other numbers.
     """
     for sequences in (True, False):
-        network = copy.deepcopy(model).requires_grad_(False).double()  # rounded once, when all is folded
+        network = copy.deepcopy(model).requires_grad_(False)
+        network = network.to(_of_float64(model.mean.device)).double()  # rounded once, when all is folded
         expected = _tried(network)
         if expected is None and sequences:
             continue
@@ -273,6 +275,11 @@ def _rewritten(model: PPMatting, *, fuse: bool) -> tuple[PPMatting, list[str]]:
         if expected is None or _agree(_tried(network), expected):
             return network, done
     raise RuntimeError("a module's folds must name what follows each other, got some that give other numbers")
+
+
+def _of_float64(device: torch.device) -> torch.device:
+    """Where float64 is computed for a device: on itself, but Apple's GPUs have none."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def _tried(network: PPMatting) -> list[Tensor] | None:

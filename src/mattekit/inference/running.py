@@ -24,7 +24,8 @@ Windows = Callable[[PPMatting, Sequence[int]], int]
 """How many pixels a window may have, for a network and a photo's size."""
 
 _SURE_OF_TRANSITION = (-100.0, 0.0, -100.0)  # logits whose softmax is 0, 1 and 0
-_MODES = threading.RLock()
+_MODES = threading.Condition()
+_CHANGED: dict[nn.Module, int] = {}  # modules whose mode a thread has changed, and which thread
 
 
 def outputs(
@@ -84,17 +85,24 @@ def join_arrays(
     for (top, left, height, width), output in parts:
         _check_finite(output)
         for name in fields:
-            x = _array_of(output, name)
+            x = _array_of(output, name, (height, width))
             if name not in whole:
                 whole[name] = np.empty((*size, *x.shape[2:]), np.float32)
             whole[name][top : top + height, left : left + width] = x
     return whole
 
 
-def _array_of(output: Any, name: str) -> np.ndarray:
-    x = getattr(output, "semantic_logits" if name == "semantic" else name, None)
+def _array_of(output: Any, name: str, size: tuple[int, int]) -> np.ndarray:
+    """A map that a model, of any kind, gave for an image of this size."""
+    field = "semantic_logits" if name == "semantic" else name
+    x = getattr(output, field, None)
     if not isinstance(x, Tensor):
+        if name == "alpha":
+            raise TypeError(f"model must return an object with alpha, got a {type(output).__name__} without")
         raise TypeError(f"model must return detail and semantic_logits beside alpha for return_maps, got no {name}")
+    shape = (1, 3 if name == "semantic" else 1, *size)
+    if x.shape != shape:
+        raise ValueError(f"model must return {field} in shape {shape}, got {tuple(x.shape)}")
     x = x.float()
     x = x.softmax(1)[0].permute(1, 2, 0) if name == "semantic" else x[0, 0]
     return x.cpu().numpy()
@@ -112,7 +120,7 @@ def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:
         ValueError: If it is below `MULTIPLE`.
     """
     if max_short_side is None:
-        return getattr(_unwrapped(model), "max_short_side", None)
+        return getattr(unwrap(model), "max_short_side", None)
     if max_short_side < MULTIPLE:
         raise ValueError(f"max_short_side must be at least {MULTIPLE}, got {max_short_side}")
     return max_short_side
@@ -120,30 +128,31 @@ def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:
 
 def limited(model: nn.Module, pixels: np.ndarray, max_short_side: int | None) -> np.ndarray:
     """A photo shrunk to that limit, in the way that the model's weights know."""
-    network = _unwrapped(model)
+    network = unwrap(model)
     network = network.network if isinstance(network, PreparedMatting) else network
     antialias = getattr(getattr(network, "preprocessing", None), "antialias", False)
     return limit_short_side(pixels, limit_of(model, max_short_side), antialias=antialias)
 
 
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model if hasattr(model, "max_short_side") else getattr(model, "module", model)
-
-
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode; where it is not yet, other threads wait until its modules have theirs back."""
-    with _MODES:
-        training = [module for module in model.modules() if module.training]
+    """Have a model in evaluation mode; threads that use a module which is not yet wait until it has its own back."""
+    modules, me = list(model.modules()), threading.get_ident()
+    training: list[nn.Module] = []
+    try:
+        with _MODES:
+            _MODES.wait_for(lambda: all(_CHANGED.get(module, me) == me for module in modules))
+            training = [module for module in modules if module.training]
+            _CHANGED.update(dict.fromkeys(training, me))
         if training:
-            try:
-                model.eval()
-                yield
-            finally:
-                for module in training:
-                    module.training = True
-            return
-    yield
+            model.eval()
+        yield
+    finally:
+        with _MODES:
+            for module in training:
+                module.training = True
+                _CHANGED.pop(module, None)
+            _MODES.notify_all()
 
 
 def _check_finite(output: object) -> None:

@@ -1,5 +1,6 @@
 """What belongs to one shape of image: a compiled network, a CUDA graph; and how many of them are kept."""
 
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,14 @@ Run = Callable[[Tensor], Tensors]
 SHAPES = 4
 """How many shapes are kept; the one that was used longest ago makes room."""
 
+_ONE_AT_A_TIME = threading.Lock()  # not of each cache or graph: a network that holds a lock could not be copied
+
 
 class ShapeCache:
     """Runs made for the shapes that come more than once.
 
     A shape's first image goes to ``plain``; its second to what ``make`` returns for it, as do all that follow. So
-    photos of ever new sizes cost nothing extra, and photos of one size almost nothing.
+    photos of ever new sizes cost nothing extra, and photos of one size almost nothing. Threads may share it.
 
     Args:
         plain: Takes an image of any shape.
@@ -36,20 +39,22 @@ class ShapeCache:
     def __call__(self, image: Tensor) -> Tensors:
         """Return what ``plain`` returns."""
         shape = tuple(image.shape)
-        if shape not in self._made and shape not in self._seen:
-            self._seen.append(shape)
-            return self._plain(image)
-        return self.get(image)(image)
+        with _ONE_AT_A_TIME:
+            is_new = shape not in self._made and shape not in self._seen
+            if is_new:
+                self._seen.append(shape)
+        return self._plain(image) if is_new else self.get(image)(image)
 
     def get(self, image: Tensor) -> Run:
         """Return what runs images of this shape, made now if there is none."""
         shape = tuple(image.shape)
-        if shape not in self._made:
-            while len(self._made) >= self._size:  # first, so that its memory is there for the new one
-                self._made.popitem(last=False)
-            self._made[shape] = self._make(image)
-        self._made.move_to_end(shape)
-        return self._made[shape]
+        with _ONE_AT_A_TIME:
+            if shape not in self._made:
+                while len(self._made) >= self._size:  # first, so that its memory is there for the new one
+                    self._made.popitem(last=False)
+                self._made[shape] = self._make(image)
+            self._made.move_to_end(shape)
+            return self._made[shape]
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -88,14 +93,16 @@ class CudaGraph:
                     function(self._image)
             torch.cuda.current_stream().wait_stream(stream)
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
+            # of other threads nothing is recorded, and they may do what recording forbids this one
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._results = function(self._image)
 
     def __call__(self, image: Tensor) -> Tensors:
-        """Return copies of the results, since the next call writes over them."""
-        self._image.copy_(image)
-        self._graph.replay()
-        return tuple(result.clone() for result in self._results)
+        """Return copies of the results, since the next call, perhaps of another thread, writes over them."""
+        with _ONE_AT_A_TIME:
+            self._image.copy_(image)
+            self._graph.replay()
+            return tuple(result.clone() for result in self._results)
 
 
 @contextmanager

@@ -91,6 +91,8 @@ def _check_not_infinite(name: str, value: float) -> None:
 
 def check_guidance(guidance: Sequence[int]) -> None:
     """Check that context blocks, which are to guide, are an increasing choice of 1 to 5."""
+    if not isinstance(guidance, Sequence):
+        raise TypeError(f"guidance must be a sequence of blocks, such as (1, 3, 5), got {guidance!r}")
     if not set(guidance) <= {1, 2, 3, 4, 5} or list(guidance) != sorted(set(guidance)):
         raise ValueError(f"guidance must name blocks 1 to 5, each once and in order, got {guidance}")
 

@@ -1,8 +1,10 @@
 import hashlib
 import json
+import sys
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mattekit import checkpoints, cli
@@ -53,8 +55,6 @@ def test_what_comes_along_says_at_which_sizes_it_looks(capsys):
 
 
 def test_what_a_file_says_of_its_origin(weights, tmp_path, capsys):
-    from safetensors import safe_open
-
     with safe_open(weights, "pt") as file:
         metadata = file.metadata()
     origin = {"training_data": json.dumps({"one": {"files": 3, "licence": "CC0"}, "two": "x"}), "licence": "MIT"}
@@ -70,6 +70,23 @@ def test_weights_of_another_network(tmp_path, capsys):
     assert status == 0
     assert said["network"][0].startswith("no PP-Matting: ")
     assert said["tensors"] == ["2, of 15 numbers"]
+
+
+def test_weights_whose_encoder_needs_what_is_not_there(weights, tmp_path, capsys, monkeypatch):
+    """timm's encoders, said by the commands that build the network, in a line."""
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with safe_open(weights, "pt") as file:
+        metadata = file.metadata()
+    description = json.loads(metadata["description"])
+    description["arguments"]["encoder"] = {"class": "TimmEncoder", "arguments": {"name": "resnet34"}}
+    path = tmp_path / "a.safetensors"
+    save_file(load_file(weights), path, metadata | {"description": json.dumps(description)})
+    (tmp_path / "photo.png").touch()
+    for arguments in ["info", path], ["predict", tmp_path / "photo.png", "--weights", path, "--out", tmp_path / "out"]:
+        assert cli.main([str(argument) for argument in arguments]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"mattekit {arguments[0]}: TimmEncoder needs timm and a torchvision")
+        assert err.count("\n") == 1
 
 
 def test_what_is_no_file_of_weights(tmp_path, capsys):

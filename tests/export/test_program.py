@@ -1,5 +1,6 @@
 """One export, which torch takes long for, looked at from all sides."""
 
+import hashlib
 import json
 from dataclasses import replace
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from mattekit import export
+from mattekit.export.metadata import metadata_of
 from oracles.networks import lively, of_convolutions, small
 
 
@@ -35,6 +37,17 @@ def test_equals_torch_at_sizes_not_traced(exported):
     # torch 2.13 says "Guard failed: image.size()[3] >= 33", and others it in their own words
     with pytest.raises((RuntimeError, AssertionError), match="33"):
         program(torch.rand(1, 3, 64, 32))
+
+
+@pytest.mark.parametrize(("dtype", "numbers"), [(torch.float32, torch.float32), (torch.bfloat16, torch.int16)])
+def test_the_hash_is_that_of_the_bytes(dtype, numbers):
+    """Of a type that NumPy lacks, too: the same bytes by way of another."""
+    model, digest = small().to(dtype).eval(), hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        values = tensor.view(numbers) if tensor.dtype == dtype else tensor
+        digest.update(values.numpy().tobytes())
+    assert metadata_of(model)["weights_sha256"] == digest.hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -252,6 +252,8 @@ def test_views_that_there_cannot_be():
         Augmentation(scales=())
     with pytest.raises(ValueError, match="scales must be positive, got 0"):
         Augmentation(scales=(1, 0))
+    with pytest.raises(TypeError, match="scales must be a sequence of numbers, got 0.5"):
+        Augmentation(scales=0.5)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_photo_and_its_trimap_stay_as_they_were():

@@ -304,9 +304,20 @@ def test_bad_images(image, error, message):
         predict(Brightness(), image)
 
 
-def test_bad_limit():
-    with pytest.raises(ValueError, match="max_short_side must be at least 32, got 31"):
-        predict(Brightness(), photo(64, 64), max_short_side=31)
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"max_short_side": 31}, ValueError, "max_short_side must be at least 32, got 31"),
+        ({"max_short_side": "512"}, TypeError, "max_short_side must be an integer, got '512'"),
+        ({"max_short_side": math.nan}, TypeError, "max_short_side must be an integer, got nan"),
+        ({"max_short_side": 512.5}, TypeError, "max_short_side must be an integer, got 512.5"),
+        ({"max_memory": "2G"}, TypeError, "max_memory must be an integer, got '2G'"),
+        ({"augment": True}, TypeError, "augment must be an Augmentation or None, got True"),
+    ],
+)
+def test_bad_options(options, error, message):
+    with pytest.raises(error, match=message):
+        predict(Brightness(), photo(64, 64), **options)
 
 
 @pytest.mark.cuda

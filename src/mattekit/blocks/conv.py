@@ -16,8 +16,8 @@ class ConvBNReLU(nn.Module):
         out_channels: Channels of the output.
         kernel_size: Side of the kernel, odd.
         dilation: Distance between the kernel's taps, in pixels.
-        bias: Give the convolution a bias. Batch normalisation makes it idle in training; PaddleSeg's context branch
-            has it, so its weights need it.
+        bias: Give the convolution a bias. Batch normalisation cancels it in training; PaddleSeg's weights for the
+            context branch contain one.
 
     Raises:
         ValueError: If ``kernel_size`` is even.

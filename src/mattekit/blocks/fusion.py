@@ -41,7 +41,8 @@ class SoftFusion(nn.Module):
 
     Takes semantic logits, (N, 3, H, W), and the detail map in [0, 1], (N, 1, H, W), and returns alpha, (N, 1, H, W):
     the expectation of what `ReplaceFusion` takes from the likeliest class alone. Where the semantic map is unsure, the
-    matte is grey in place of torn, and gradients reach the semantic logits, so that the matte's loss trains them too.
+    matte is grey instead of having hard, ragged edges, and gradients reach the semantic logits, so that the matte's
+    loss trains them too.
 
     Source:
         None in the paper: Rep FM with the softmax in place of the argmax. The small weights have it.

@@ -58,10 +58,8 @@ class HighResolutionDetailBranch(nn.Module):
         widths: Sequence[int] = (64, 32, 16, 8),
     ) -> None:
         super().__init__()
-        if not isinstance(guidance, Sequence):
-            raise TypeError(f"guidance must be a sequence of blocks, such as (1, 3, 5), got {guidance!r}")
-        guidance = tuple(guidance)
         check_guidance(guidance)
+        guidance = tuple(guidance)
         if len(widths) != 4:
             raise ValueError(f"widths must have four numbers, got {tuple(widths)}")
         if len(guidance_channels) != 5:

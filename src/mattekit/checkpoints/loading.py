@@ -109,8 +109,11 @@ def check_weights(path_or_name: str | os.PathLike[str]) -> None:
             f"weights must be a file or one of the names {', '.join(names_of_weights())}, got "
             f"{type(path_or_name).__name__}; a state dict goes into model.load_state_dict"
         )
-    if path_or_name not in names_of_weights() and not Path(path_or_name).exists():
-        raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(names_of_weights())}")
+    if path_or_name in names_of_weights() or Path(path_or_name).exists():
+        return
+    if str(path_or_name) in names_of_weights():
+        raise FileNotFoundError(f"{path_or_name}, given as a path, is no file: to name weights, pass a str")
+    raise FileNotFoundError(f"{path_or_name} is neither a file nor one of {', '.join(names_of_weights())}")
 
 
 def load_checkpoint(model: nn.Module, checkpoint: Checkpoint, *, strict: bool = True) -> LoadReport:

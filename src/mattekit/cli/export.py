@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
             raise ValueError("--outputs and --half are for ONNX files; a program returns all maps, in float32")
         check_apart([args.file], [Path(args.weights)])
         check_writable(args.file)
-        model = pp_matting(weights=args.weights).eval()
+        model = pp_matting(weights=args.weights)
         if to_onnx:
             half = "float16" if args.half else "float32"
             exported = export.onnx(model, args.file, outputs=args.outputs or ("alpha",), weights=half)

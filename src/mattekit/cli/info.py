@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         checkpoint = open_checkpoint(args.weights)
         lines = [*_of_file(checkpoint.path), *_of_network(args.weights, checkpoint)]
         lines += _of_origin(args.weights, checkpoint.path)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError) as error:  # of an encoder that needs timm, the first
         print(f"mattekit info: {error}", file=sys.stderr)
         return 2
     for name, value in lines:

@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"nothing to do: {len(tasks)} of {len(tasks)} results are in {out}; --overwrite makes them again")
             return 0
         steps = Steps(_load(args), args, hints, results, look)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (ImportError, OSError, ValueError, RuntimeError) as error:  # of an encoder that needs timm, the first
         print(f"mattekit predict: {error}", file=sys.stderr)
         return 2
     for folder in {path.parent for path in outputs}:
@@ -139,6 +139,8 @@ def _check_options(args: argparse.Namespace, kinds: tuple[str, ...]) -> None:
         raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
     if "cutout" in kinds and args.format == "jpg" and not args.background:
         raise ValueError("--format jpg has no alpha channel for cut-outs: give --only alpha, or --background")
+    if args.background and "cutout" not in kinds:
+        raise ValueError("--background is laid under cut-outs, and --only alpha writes none: leave one of them out")
     if args.bits == 16 and args.format not in ("png", "tif"):
         raise ValueError(f"--bits 16 needs --format png or tif, got {args.format}")
 
@@ -150,7 +152,7 @@ def _load(args: argparse.Namespace) -> PreparedMatting:
     from mattekit.models import pp_matting
 
     args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    model = pp_matting(weights=args.weights).eval()
+    model = pp_matting(weights=args.weights)
     try:
         model.to(args.device)
     except AssertionError as error:  # of torch, which was built without this device

@@ -69,7 +69,7 @@ def lenient_streams() -> Iterator[tuple[Lenient, Lenient]]:
 
 
 def is_lost(stream: Lenient) -> bool:
-    """Whether somebody may miss what was written. Who closed a pipe has seen enough."""
+    """Whether output was lost. A reader that closed its pipe does not count."""
     stream.flush()
     return stream.error is not None and stream.error.errno != errno.EPIPE
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
 from mattekit._init import he_normal_
 from mattekit.encoders._protocol import Encoder
+from mattekit.windows import resize_bilinear
 
 
 class FeaturePyramid(nn.Module):
@@ -92,9 +92,7 @@ class FeaturePyramid(nn.Module):
                 break
             x = self.laterals[key](feature)
             if key in self.descents:
-                x = x + F.interpolate(
-                    self.descents[key](levels[level + 1]), size=x.shape[-2:], mode="bilinear", align_corners=False
-                )
+                x = x + resize_bilinear(self.descents[key](levels[level + 1]), x.shape[-2:])
             levels[level] = self.outputs[key](x)
         return [levels[level] for level in self.keep]
 

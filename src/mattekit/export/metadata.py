@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+import torch
+
 from mattekit import __version__
 from mattekit.models import PPMatting, describe
 
@@ -19,6 +21,7 @@ def metadata_of(model: PPMatting, **more: object) -> dict[str, str]:
                 "mean": list(preprocessing.mean),
                 "std": list(preprocessing.std),
                 "max_short_side": preprocessing.max_short_side,
+                "antialias": preprocessing.antialias,
             }
         ),
         "weights_sha256": hash_of(model),
@@ -31,5 +34,6 @@ def hash_of(model: PPMatting) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        # as bytes, since NumPy has no bfloat16
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit import trimap as trimaps
-from mattekit._checks import check_positive
+from mattekit._checks import check_number, check_positive
 from mattekit.inference.pixels import to_pixels
 from mattekit.inference.running import MULTIPLE, Windows, in_evaluation, join_arrays, limited, outputs, prepared
 from mattekit.inference.windows import pixels_within
@@ -45,7 +46,7 @@ class Augmentation:
 
     Raises:
         ValueError: If there is no scale, or one is not positive.
-        TypeError: If a scale is no number.
+        TypeError: If ``scales`` is no sequence, or a scale is no number.
 
     Example:
         >>> from mattekit.inference import Augmentation
@@ -57,6 +58,8 @@ class Augmentation:
     scales: Sequence[float] = (1.0,)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.scales, Sequence):
+            raise TypeError(f"scales must be a sequence of numbers, got {self.scales!r}")
         if not self.scales:
             raise ValueError("scales must have one number at least, got none")
         for scale in self.scales:
@@ -162,6 +165,8 @@ def predict(
         >>> predict(pp_matting("hrnet_w18_small_v1"), photo, max_short_side=64).shape
         (70, 101)
     """
+    if max_memory is not None:
+        check_number("max_memory", max_memory, Integral)
 
     def windows(network: PPMatting, size: Sequence[int]) -> int:
         return pixels_within(max_memory or 0, size, tiled=network.tile_bytes is not None)
@@ -230,7 +235,7 @@ def predict_windowed(
         As `predict`.
 
     Raises:
-        TypeError: As `predict`; and if the model is neither of these.
+        TypeError: As `predict`; and if the model is neither of these, or ``window`` no integer.
         ValueError: As `predict`; and if ``window`` is below 32.
         RuntimeError: As `predict`.
 
@@ -242,6 +247,7 @@ def predict_windowed(
         >>> predict_windowed(pp_matting("hrnet_w18_small_v1"), photo, window=32).shape
         (70, 101)
     """
+    check_number("window", window, Integral)
     if window < MULTIPLE:
         raise ValueError(f"window must be at least {MULTIPLE}, got {window}")
     return _predict(model, image, lambda *_: window * window, (trimap, mask), augment, return_maps, max_short_side)
@@ -259,6 +265,8 @@ def _predict(
     return_maps: bool,
     max_short_side: int | None,
 ) -> Any:
+    if not isinstance(augment, Augmentation | None):
+        raise TypeError(f"augment must be an Augmentation or None, got {augment!r}")
     pixels = to_pixels(image)
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)

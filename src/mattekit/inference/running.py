@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mattekit._checks import check_number
 from mattekit.checkpoints.description import unwrap
 from mattekit.inference.pixels import to_batch, to_unit
 from mattekit.inference.prepare import PreparedMatting, prepare
@@ -117,10 +119,12 @@ def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:
     """The limit of the short side that is asked for, or else that the model's weights were trained for.
 
     Raises:
+        TypeError: If it is no integer.
         ValueError: If it is below `MULTIPLE`.
     """
     if max_short_side is None:
         return getattr(unwrap(model), "max_short_side", None)
+    check_number("max_short_side", max_short_side, Integral)
     if max_short_side < MULTIPLE:
         raise ValueError(f"max_short_side must be at least {MULTIPLE}, got {max_short_side}")
     return max_short_side

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from mattekit import encoders
-from mattekit._checks import check_choice
+from mattekit._checks import check_choice, check_guidance
 from mattekit.blocks import (
     ConvFusion,
     DetailFusion,
@@ -69,6 +69,7 @@ def pp_matting(
         mean and std 0.5; an `Encoder` with attributes ``mean`` and ``std``, such as timm's, its own.
 
     Raises:
+        TypeError: If an argument is of another type.
         ValueError: If the name of an encoder or a fusion is unknown, ``guidance`` is no increasing choice of 1 to 5, an
             argument contradicts a saved file, or both kinds of weights are given.
         FileNotFoundError: If ``weights`` is neither a known name nor a file, or ``encoder_weights`` is no file.
@@ -87,6 +88,8 @@ def pp_matting(
     """
     if weights is not None and encoder_weights is not None:
         raise ValueError("encoder_weights must be None where weights are given: they hold the encoder too")
+    if guidance is not None:
+        check_guidance(guidance)
     if fusion is not None:
         check_choice("fusion", fusion, _FUSIONS)
     if isinstance(encoder, str):

@@ -11,7 +11,7 @@ def limit_short_side(image: np.ndarray, limit: int | None, *, antialias: bool = 
 
     Args:
         image: (H, W) or (H, W, C), uint8, uint16 or floating-point.
-        limit: The longest that the short side may be, in pixels. None: as long as it is.
+        limit: Upper limit of the short side, in pixels. None: no limit.
         antialias: Average all pixels that a new pixel covers, instead of interpolating between four as PaddleSeg does.
 
     Returns:

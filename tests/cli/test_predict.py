@@ -3,6 +3,7 @@
 import argparse
 import gc
 import io
+import struct
 import sys
 import threading
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import torch
 from PIL import Image, ImageCms
 
 from mattekit import checkpoints, cli, inference
-from mattekit.cli.looks import read_background
+from mattekit.cli.looks import Look, read_background
 from mattekit.cli.overlap import AHEAD, BEHIND
 from mattekit.cli.predict import add_parser
 from mattekit.cli.steps import Made, Steps
@@ -144,7 +145,42 @@ def test_backgrounds(tmp_path, photo, grey):
 
 def test_a_background_has_three_channels():
     for text in ("#102030", "#10203040", "rgb(16, 32, 48)"):
-        assert read_background(text).tolist() == [16, 32, 48]
+        assert read_background(text).pixels.tolist() == [[[16, 32, 48]]]
+
+
+def display_p3():
+    """The profile of sRGB with the three primaries of Display P3, adapted to D50, in ICC's fixed point."""
+    primaries = {
+        b"rXYZ": (0.51512, 0.24120, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.15710, 0.06657, 0.78407),
+    }
+    data = bytearray(PROFILE)
+    for n in range(int.from_bytes(data[128:132], "big")):
+        name, offset, _ = struct.unpack_from(">4sII", data, 132 + 12 * n)
+        if name in primaries:
+            struct.pack_into(">3i", data, offset + 8, *(round(x * 65536) for x in primaries.pop(name)))
+    assert not primaries
+    return bytes(data)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_background_is_the_colour_that_was_asked_for(tmp_path, bits):
+    """In the photo's profile: a colour of sRGB, and an image of its own profile; by the primaries of both, in xy."""
+    srgb, p3 = (32, 160, 64), (77, 158, 76)
+    Image.new("RGB", (30, 20), p3).save(tmp_path / "p3.png", icc_profile=display_p3())
+    for text, profile, expected in [
+        ("#20a040", display_p3(), p3),
+        ("#20a040", PROFILE, srgb),
+        ("#20a040", None, srgb),
+        ("#20a040", b"damaged", srgb),
+        (str(tmp_path / "p3.png"), display_p3(), p3),
+        (str(tmp_path / "p3.png"), None, srgb),
+    ]:
+        photo = Photo(np.zeros((6, 9, 3), np.uint8), None, profile)
+        look = Look(".tif", bits, read_background(text))
+        found = read_photo(io.BytesIO(look.encode("cutout", photo, np.zeros((6, 9), np.float32)))).pixels
+        assert np.abs(found / (257 if bits == 16 else 1) - expected).max() <= 1, (text, profile)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +188,7 @@ def test_a_background_has_three_channels():
     [
         (["--background", "nothing"], "--background must be a colour, such as white or '#20a040', or an image"),
         (["--format", "jpg"], "--format jpg has no alpha channel for cut-outs"),
+        (["--only", "alpha", "--background", "white"], "--background is laid under cut-outs, and --only alpha writes"),
         (["--format", "webp", "--bits", "16"], "--bits 16 needs --format png or tif, got webp"),
         (["--trimaps", "nowhere"], "--trimaps must be a folder, got nowhere"),
         (["--device", "nowhere"], "nowhere"),
@@ -344,6 +381,13 @@ def test_several_small_photos_at_once(tmp_path, weights, two_threads, monkeypatc
         one, other = (np.asarray(Image.open(tmp_path / folder / name)) for folder in ("alone", "together"))
         assert abs(one.astype(int) - other).max() <= 1  # sums in another order, then rounded
     assert len(names(tmp_path / "together")) == 2 * len(sizes)
+
+
+def test_photos_beyond_pillows_limit(tmp_path, photo, grey, monkeypatch, capsys):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert predict(photo, "--out", tmp_path / "out") == 0
+    assert "Warning" not in capsys.readouterr().err
+    assert 2 * Image.MAX_IMAGE_PIXELS == 500_000_000
 
 
 @pytest.mark.parametrize(

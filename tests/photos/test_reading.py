@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -186,6 +187,25 @@ def test_floats_in_the_unit_range_become_16_bits(tmp_path, shape, dtype):
     assert measure(tmp_path / "a.tif") == (6, 9)
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_a_tiff_in_deep_colour_is_turned_upright_once(tmp_path, orientation, dtype):
+    pixels = np.random.default_rng(0).integers(0, 65536, (6, 9, 3), dtype=np.uint16)
+    stored = pixels if dtype == np.uint16 else (pixels / 65535).astype(np.float32)
+    data = bytearray(cv2.imencode(".tif", stored[..., ::-1], [cv2.IMWRITE_TIFF_COMPRESSION, 1])[1].tobytes())
+    (start,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, start)
+    entries = [bytes(data[start + 2 + 12 * n :][:12]) for n in range(count)]
+    entries = [entry for entry in entries if entry[:2] != struct.pack("<H", 0x0112)]
+    entries.append(struct.pack("<HHIHH", 0x0112, 3, 1, orientation, 0))
+    entries.sort(key=lambda entry: struct.unpack_from("<H", entry))
+    data[4:8] = struct.pack("<I", len(data))
+    data += struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    (tmp_path / "a.tif").write_bytes(data)
+    np.testing.assert_array_equal(read_photo(tmp_path / "a.tif").pixels, ORIENTATIONS[orientation](pixels))
+    assert measure(tmp_path / "a.tif") == ORIENTATIONS[orientation](pixels).shape[:2]
+
+
 def test_colours_that_hold_their_alpha_are_divided_by_it(tmp_path):
     stored = np.full((4, 5, 4), 128 * 257, np.uint16)
     stored[..., :3] = np.array([100, 50, 25]) * 257  # blue, green, red as OpenCV has them
@@ -273,6 +293,36 @@ def test_a_profile_of_other_colours_is_dropped_where_it_does_not_fit(tmp_path):
     np.testing.assert_array_equal(found.pixels, pixels)
 
 
+def of_gamma(gamma):
+    """A profile of grey: a header, white, and a curve of one power."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)  # D50
+    table = struct.pack(">I4sII4sII", 2, b"wtpt", 156, 20, b"kTRC", 176, 14)
+    size = 128 + len(table) + len(white) + len(curve)
+    header = struct.pack(">I4sI4s4s4s", size, bytes(4), 0x02400000, b"mntr", b"GRAY", b"XYZ ") + bytes(12) + b"acsp"
+    return header + bytes(28) + struct.pack(">3i", 63190, 65536, 54061) + bytes(48) + table + white + curve
+
+
+@pytest.mark.parametrize(("dtype", "alpha"), [(np.uint8, False), (np.uint8, True), (np.uint16, False)])
+def test_grey_becomes_srgb_by_its_profile(tmp_path, dtype, alpha):
+    """Linear greys, by sRGB's own formula, to a step of 8 bits."""
+    white = np.iinfo(dtype).max
+    grey = np.linspace(0, white, 24).astype(dtype).reshape(4, 6)
+    linear = grey / white
+    expected = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    path = tmp_path / "a.png"
+    if alpha:
+        Image.fromarray(np.dstack([grey, grey[::-1]])).save(path, icc_profile=of_gamma(1))
+    else:
+        path.write_bytes(encode(path, grey, icc_profile=of_gamma(1)))
+        np.testing.assert_array_equal(read_matte(path, bits=None), grey)  # a matte's numbers are as they are stored
+    found = read_photo(path)
+    assert found.icc_profile is None
+    assert found.pixels.dtype == dtype
+    np.testing.assert_allclose(found.pixels / white, np.dstack([expected] * 3), rtol=0, atol=1 / 255)
+    assert found.alpha is None or (found.alpha == grey[::-1]).all()
+
+
 def test_cmyk_photos_become_srgb(tmp_path):
     Image.fromarray(photo()).convert("CMYK").save(tmp_path / "a.tif")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), photo())  # Pillow's way there and back is exact
@@ -335,6 +385,33 @@ def test_zeros_and_ones_are_no_matte(tmp_path, dtype):
 
 
 # ---- files that are no files, and files that are broken
+
+
+@pytest.mark.parametrize(
+    ("pixels", "name", "message"),
+    [
+        (np.zeros(shape, np.uint8), "a.png", rf"pixels must have shape \(H, W\), .* got shape {re.escape(str(shape))}")
+        for shape in [(4, 5, 1), (4, 5, 2), (5,), (4, 5, 5), (0, 5), (4, 0, 3), (1, 4, 5, 3)]
+    ]
+    + [(photo(), "a.psd", "the suffix must be that of an image format that Pillow writes, got 'a.psd'")],
+)
+def test_what_cannot_be_written(pixels, name, message):
+    for suffix in (name, name.replace("png", "bmp")):
+        with pytest.raises(ValueError, match=message):
+            encode(suffix, pixels)
+
+
+def test_large_photos(tmp_path, monkeypatch):
+    """Above Pillow's limit, of which it warns, and above twice as many pixels."""
+    write_image(tmp_path / "a.png", photo())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6 * 9 - 1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), photo())
+    assert measure(tmp_path / "a.png") == (6, 9)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6 * 9 // 2 - 1)
+    with pytest.raises(OSError, match=r"exceeds limit of 52 pixels.*set PIL\.Image\.MAX_IMAGE_PIXELS to half of its"):
+        read_image(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 6 * 9 // 2)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), photo())
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")

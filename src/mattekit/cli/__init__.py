@@ -65,4 +65,12 @@ def _run(argv: list[str] | None) -> int:
     args = parser.parse_args(argv)
     if "quiet" in args:
         os.environ["TQDM_DISABLE"] = "1"  # read when a command imports tqdm
+    _accept_large_photos()
     return COMMANDS[args.command].run(args)
+
+
+def _accept_large_photos() -> None:
+    """Have photos read of up to 500 million pixels: who names files here trusts them, and phones make 200 million."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = 250_000_000  # which Pillow warns beyond, and refuses twice

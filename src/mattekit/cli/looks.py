@@ -18,13 +18,13 @@ class Look:
     Attributes:
         suffix: That of the format.
         bits: 8 or 16 a channel; None: as many as the photo has.
-        background: What a cut-out is laid over, a colour or an image, RGB uint8, (3,) or (H, W, 3); None: nothing, so
-            that the matte is its alpha channel.
+        background: What a cut-out is laid over, an image of 8 bits, or of one pixel where it is a colour, without
+            alpha; None: nothing, so that the matte is its alpha channel.
     """
 
     suffix: str
     bits: Literal[8, 16] | None
-    background: np.ndarray | None
+    background: Photo | None
 
     def encode(self, kind: str, photo: Photo, alpha: np.ndarray) -> bytes:
         """The file of a kind, ``alpha`` or ``cutout``, of a photo and its matte, (H, W) float32 in [0, 1]."""
@@ -37,22 +37,24 @@ class Look:
         return encode(f"photo{self.suffix}", pixels, icc_profile=photo.icc_profile)
 
     def _cut_out(self, photo: Photo, alpha: np.ndarray, bits: Literal[8, 16]) -> np.ndarray:
-        """With the subject's own colours: RGBA, or RGB over the background."""
+        """With the subject's own colours: RGBA, or RGB over the background, by the photo's profile."""
         import numpy as np
 
         from mattekit.foreground import estimate_foreground
+        from mattekit.photos.decoding import to_profile
         from mattekit.photos.reading import to_bits
 
         colours = to_bits(estimate_foreground(photo.pixels, alpha), bits)
         if self.background is None:
             return np.dstack([colours, _in_bits(alpha, bits)])
-        behind = to_bits(_covering(self.background, colours.shape[:2]), bits)
+        behind = _covering(self.background.pixels, colours.shape[:2])
+        behind = to_bits(to_profile(behind, self.background.icc_profile, photo.icc_profile), bits)
         mixed = behind + (colours.astype(np.float32) - behind) * alpha[..., None]
         return np.rint(mixed).astype(colours.dtype)
 
 
-def read_background(text: str) -> np.ndarray:
-    """A colour by name or number, (3,), or the image of a file, (H, W, 3), uint8.
+def read_background(text: str) -> Photo:
+    """A colour by name or number, in sRGB, as an image of one pixel; or the image of a file. Of 8 bits, without alpha.
 
     Raises:
         ValueError: If it is neither.
@@ -60,14 +62,16 @@ def read_background(text: str) -> np.ndarray:
     import numpy as np
     from PIL import ImageColor
 
-    from mattekit.photos import read_image
+    from mattekit.photos import Photo, read_photo
+    from mattekit.photos.reading import to_bits
 
     try:
-        return np.array(ImageColor.getrgb(text)[:3], np.uint8)
+        return Photo(np.array([[ImageColor.getrgb(text)[:3]]], np.uint8), None, None)
     except ValueError:
         pass
     try:
-        return read_image(text)
+        photo = read_photo(text)
+        return Photo(to_bits(photo.pixels, 8), None, photo.icc_profile)
     except OSError as error:
         raise ValueError(
             f"--background must be a colour, such as white or '#20a040', or an image, got {text}: {error}"
@@ -81,11 +85,11 @@ def _in_bits(alpha: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _covering(background: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The background's middle, scaled until it covers a photo of this size; (1, 1, 3) of a colour."""
+    """The background's middle, scaled until it covers a photo of this size; of one pixel itself."""
     import cv2
 
-    if background.ndim == 1:
-        return background[None, None]
+    if background.shape[:2] == (1, 1):
+        return background
     height, width = size
     scale = max(height / background.shape[0], width / background.shape[1])
     scaled = (max(width, round(background.shape[1] * scale)), max(height, round(background.shape[0] * scale)))

@@ -47,6 +47,9 @@ def write_atomically(path: str | os.PathLike[str], write: Write) -> None:
 
 def write_together(writes: Mapping[str | os.PathLike[str], Write]) -> None:
     """Write several files as `write_atomically` does, all or, if one of them fails, none."""
+    for path in writes:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
     staged: list[tuple[BinaryIO, Path, Path]] = []
     fresh: list[Path] = []
     try:

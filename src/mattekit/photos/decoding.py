@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from typing import BinaryIO, TypeAlias, cast
 
 import cv2
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from mattekit._checks import outside_unit
@@ -25,6 +27,7 @@ _ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 256, 257
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _HIGHEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _ROUNDING = 1e-6  # how far a float may pass 0 or 1, as resizing and blurring leave it
+_OPENING = threading.Lock()  # filters of warnings are the whole process's
 _PLAIN = {"1": "L", "P": "RGB", "RGBX": "RGB"}  # Pillow's modes that are not their own pixels
 # EXIF's orientation, and what brings the stored pixels upright
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -81,7 +84,7 @@ def measure(path: str | os.PathLike[str]) -> tuple[int, int]:
             height, width = _decode(file).pixels.shape[:2]
             return height, width
         file.seek(0)
-        with Image.open(file) as image:
+        with _open(file) as image:
             width, height = image.size
             tagged = any(word in str(key).lower() for key in image.info for word in ("exif", "xmp"))
             if image.format == "PNG" and not tagged:
@@ -102,8 +105,12 @@ def _opened(path: Source) -> Iterator[BinaryIO]:
             raise
         except Exception as error:  # Pillow's readers raise what they like
             name = getattr(path, "name", "a stream") if is_stream else os.fspath(cast(Path, path))
-            unknown = isinstance(error, Image.UnidentifiedImageError)  # it would name the file, too
-            raise OSError(f"cannot read {name!r}: {'cannot identify image file' if unknown else error}") from error
+            text = str(error)
+            if isinstance(error, Image.UnidentifiedImageError):  # it would name the file, too
+                text = "cannot identify image file"
+            elif isinstance(error, Image.DecompressionBombError):
+                text += "; to read it from Python all the same, set PIL.Image.MAX_IMAGE_PIXELS to half of its pixels"
+            raise OSError(f"cannot read {name!r}: {text}") from error
 
 
 def reason(path: str | os.PathLike[str], error: BaseException) -> str:
@@ -126,18 +133,45 @@ def to_srgb(decoded: Decoded) -> Decoded:
     """RGB of whatever has another kind of colours, by its own profile where it has one."""
     profile = decoded.icc_profile
     is_rgb = profile is None or profile[16:20] == b"RGB "
-    if decoded.mode in ("CMYK", "LAB", "YCbCr", "HSV") or (not is_rgb and decoded.pixels.dtype == np.uint8):
-        image = Image.fromarray(decoded.pixels, decoded.mode if decoded.pixels.ndim == 3 else None)
+    if decoded.mode in ("CMYK", "LAB", "YCbCr", "HSV"):
+        image = Image.fromarray(decoded.pixels, decoded.mode)
         return Decoded(np.asarray(_convert(image, None if is_rgb else profile)), decoded.alpha, "RGB", None)
+    if not is_rgb and (decoded.pixels.ndim == 2 or decoded.mode == "LA"):
+        return Decoded(_grey_to_srgb(decoded.first_channel(), profile), decoded.alpha, "RGB", None)
     return decoded if is_rgb else Decoded(decoded.pixels, decoded.alpha, decoded.mode, None)
+
+
+def to_profile(pixels: np.ndarray, profile: bytes | None, wanted: bytes | None) -> np.ndarray:
+    """RGB of 8 bits, (H, W, 3), of one profile in the numbers that have the same colours by another; None is sRGB.
+
+    Where a profile is damaged, or of another kind of colours, the numbers stay.
+    """
+    if profile == wanted:
+        return pixels
+    try:
+        return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), _profile(profile), _profile(wanted)))
+    except (ImageCms.PyCMSError, OSError):
+        return pixels
+
+
+def _profile(data: bytes | None) -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB") if data is None else io.BytesIO(data))
+
+
+def _grey_to_srgb(grey: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """(H, W, 3) of (H, W): each of 256 greys by their profile, as ImageCms knows 8 bits; those of 16 lie between."""
+    ramp = np.asarray(_convert(Image.fromarray(np.arange(256, dtype=np.uint8)[None]), profile))[0]
+    if grey.dtype == np.uint16:
+        steps = np.arange(256) * 257
+        channels = [np.interp(np.arange(65536), steps, channel * 257.0) for channel in ramp.T]
+        ramp = np.rint(np.stack(channels, axis=1)).astype(np.uint16)
+    return ramp[grey]
 
 
 def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile is not None:
         try:
-            converted = ImageCms.profileToProfile(
-                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
+            converted = ImageCms.profileToProfile(image, _profile(profile), _profile(None), outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):  # a profile that is damaged, or of another kind of colours
             converted = None
         if converted is not None:
@@ -145,9 +179,16 @@ def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
+def _open(file: BinaryIO) -> ImageFile.ImageFile:
+    """What Pillow finds in a file; it warns of an image above its limit, and refuses one of twice as many pixels."""
+    with _OPENING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(file)
+
+
 def _decode(file: BinaryIO) -> Decoded:
     try:
-        image = Image.open(file)
+        image = _open(file)
     except Image.UnidentifiedImageError:
         file.seek(0)
         if file.read(4) not in _TIFF_STARTS:
@@ -214,5 +255,6 @@ def _decode_foreign_tiff(file: BinaryIO) -> Decoded:
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > 2 * limit:
         raise Image.DecompressionBombError(f"{width} x {height} pixels are more than the limit of {2 * limit}")
-    pixels = _as_integers(_decode_by_opencv(file, (width, height)))
-    return _upright(pixels, "RGB" if pixels.ndim == 3 else "F", int(tags.get(_ORIENTATION, 1)), tags.get(34675))
+    turned = 5 <= int(tags.get(_ORIENTATION, 1)) <= 8  # OpenCV turns a TIFF upright itself
+    pixels = _as_integers(_decode_by_opencv(file, (height, width) if turned else (width, height)))
+    return _upright(pixels, "RGB" if pixels.ndim == 3 else "F", 1, tags.get(34675))

@@ -32,14 +32,15 @@ def read_photo(path: Source) -> Photo:
     Args:
         path: The file, or an open binary one that can be searched, of any format that Pillow reads; TIFF may hold
             floats in [0, 1], which become 16 bits. What is grey becomes RGB; CMYK, and grey with a profile of its own,
-            become sRGB.
+            become sRGB, as exactly as 8 bits tell.
 
     Returns:
         The photo, turned upright by its EXIF orientation.
 
     Raises:
-        OSError: If the file is missing, truncated, no image or no regular file, or if its numbers have no agreed scale:
-            integers of 32 bits, and floats outside [0, 1].
+        OSError: If the file is missing, truncated, no image or no regular file; if its numbers have no agreed scale:
+            integers of 32 bits, and floats outside [0, 1]; or if it has more pixels than twice Pillow's limit,
+            ``PIL.Image.MAX_IMAGE_PIXELS``, which the command line sets for photos of 500 million.
 
     Example:
         >>> from importlib.resources import files

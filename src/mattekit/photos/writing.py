@@ -24,7 +24,8 @@ def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     Raises:
         OSError: If the file cannot be written, or its format cannot hold such pixels.
         TypeError: If ``pixels`` has another dtype.
-        ValueError: If the suffix is that of no image format.
+        ValueError: If the suffix is that of no image format that Pillow writes, or ``pixels`` has another shape or no
+            pixel.
 
     Example:
         >>> import tempfile
@@ -55,8 +56,12 @@ def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: byt
     suffix = Path(path).suffix.lower()
     if pixels.dtype not in (np.uint8, np.uint16):
         raise TypeError(f"pixels must be uint8 or uint16, got {pixels.dtype}")
-    if suffix not in Image.registered_extensions():
-        raise ValueError(f"the suffix must be that of an image format, got {os.fspath(path)!r}")
+    if 0 in pixels.shape or pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] not in (3, 4)):
+        raise ValueError(
+            f"pixels must have shape (H, W), (H, W, 3) or (H, W, 4) and at least one pixel, got shape {pixels.shape}"
+        )
+    if Image.registered_extensions().get(suffix) not in Image.SAVE:
+        raise ValueError(f"the suffix must be that of an image format that Pillow writes, got {os.fspath(path)!r}")
     if pixels.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
         raise OSError(f"16 bits a channel need .png or .tif, got {suffix}")
     if suffix == ".png" or pixels.dtype == np.uint16:

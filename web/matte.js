@@ -2,7 +2,7 @@
 import * as ort from "./ort/ort.wasm.min.mjs";
 
 const MODEL = "matte.onnx"; // written by: mattekit export small web/matte.onnx --half
-const SHORT_SIDE = 512; // what the weights were trained for
+const SHORT_SIDE = 384; // what small was trained for; the runtime does not tell what the file says of it
 const MULTIPLE = 32; // mattekit.inference.predict brings both sides down to this
 const LONGEST = 4096; // pixels a side of what is shown and saved
 

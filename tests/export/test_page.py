@@ -5,6 +5,7 @@ import functools
 import http.server
 import io
 import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ import torch
 from PIL import Image
 
 from mattekit import export
+from mattekit.models import pp_matting
 from oracles.networks import lively, small
 
 WEB = Path(__file__).parent.parent.parent / "web"
@@ -53,6 +55,11 @@ def address(tmp_path):
 def picture(saved):
     name, data = saved
     return name, np.array(Image.open(io.BytesIO(base64.b64decode(data))))
+
+
+def test_photos_are_shrunk_as_small_knows():
+    (side,) = re.findall(r"SHORT_SIDE = (\d+);", (WEB / "matte.js").read_text())
+    assert int(side) == pp_matting(weights="small").max_short_side
 
 
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")

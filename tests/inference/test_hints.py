@@ -252,7 +252,7 @@ def test_views_that_there_cannot_be():
         Augmentation(scales=())
     with pytest.raises(ValueError, match="scales must be positive, got 0"):
         Augmentation(scales=(1, 0))
-    with pytest.raises(TypeError, match="scales must be a sequence of numbers, got 0.5"):
+    with pytest.raises(TypeError, match=r"scales must be a sequence of numbers, got 0\.5"):
         Augmentation(scales=0.5)  # pyright: ignore[reportArgumentType]
 
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mattekit.evaluation import PROTOCOLS, BenchmarkProtocol, FolderError, FolderScores, evaluate_folders
+from mattekit.evaluation.pool import run_all
 from mattekit.metrics import Scores, evaluate
 from oracles import faulty_protocols
 
@@ -291,6 +292,12 @@ def mark(path, arrays, *names):
         pred[0, 0] = faulty_protocols.MARK
         save(path / "pred" / f"{name}.png", pred)
     assert all(arrays[name][0][0, 0] != faulty_protocols.MARK for name in NAMES if name not in names)
+
+
+def test_workers_open_images_as_large_as_their_parent_does(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12345)
+    task = "__import__('PIL.Image').Image.MAX_IMAGE_PIXELS"
+    assert list(run_all([task], eval, 2)) == [(task, 12345)]
 
 
 def test_workers_must_be_some(folders):

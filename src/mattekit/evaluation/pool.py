@@ -15,6 +15,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
+from PIL import Image
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -49,7 +51,8 @@ def _run_pool(
     """Do the tasks waiting until there are none left or a worker dies; return what was then being worked on."""
     context = get_context("spawn")  # a fresh interpreter each: forked ones would inherit locks of threads not theirs
     life, ours = context.Pipe(duplex=False)
-    with life, ours, ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(life,)) as pool:
+    given = (life, Image.MAX_IMAGE_PIXELS)
+    with life, ours, ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=given) as pool:
         running: dict[Future[Outcome[Result]], Task] = {}
         suspects: list[Task] = []
         try:
@@ -87,11 +90,15 @@ def _without_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(life: Connection) -> None:
-    """Use one thread, as the processes fill the cores, and end when the other end of a pipe closes, as by a kill."""
+def _start_worker(life: Connection, most_pixels: int | None) -> None:
+    """Use one thread, as the processes fill the cores, and end when the other end of a pipe closes, as by a kill.
+
+    Images may be as large as the first process lets Pillow open.
+    """
     import cv2
 
     cv2.setNumThreads(1)
+    Image.MAX_IMAGE_PIXELS = most_pixels
 
     def watch() -> None:
         life.poll(None)  # nothing is ever sent

@@ -140,7 +140,7 @@ def limited(model: nn.Module, pixels: np.ndarray, max_short_side: int | None) ->
 
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode; threads that use a module which is not yet wait until it has its own back."""
+    """Have a model in evaluation mode; where a module's mode is changed, other threads wait for that module."""
     modules, me = list(model.modules()), threading.get_ident()
     training: list[nn.Module] = []
     try:

@@ -180,7 +180,7 @@ def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _open(file: BinaryIO) -> ImageFile.ImageFile:
-    """What Pillow finds in a file; it warns of an image above its limit, and refuses one of twice as many pixels."""
+    """What Pillow finds in a file, without its warning of an image above its limit; beyond twice that it refuses."""
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(file)

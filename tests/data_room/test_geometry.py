@@ -110,6 +110,19 @@ def test_hidden_colours_do_not_bleed():
     assert small.foreground[0, :, 0].tolist() == [0, 200, 200, 200]
 
 
+@pytest.mark.parametrize("size", [224, 256])
+@pytest.mark.parametrize("ratio", [5 / 4, 25 / 16, 7.3])
+def test_what_was_known_stays_known(size, ratio):
+    """OpenCV's averages of ones over areas are a few ulp short of 1; each crop of `paper_transform` was so averaged."""
+    side = int(size * ratio)
+    layers = np.full((side, side, 3), 200, np.uint8), np.full((side, side, 3), 90, np.uint8)
+    for value in (0, 1):
+        moved = Resize(size).apply(compose(layers[0], np.full((side, side), value, np.float32), layers[1]), None)
+        assert (moved.alpha == value).all()
+        assert (moved.foreground == 200).all()
+        assert (moved.background == 90).all()
+
+
 def test_crops_lie_round_unknown_pixels():
     alpha = np.zeros((50, 60), np.float32)
     alpha[3, 55] = 0.5  # near a corner: the crop is moved inside

@@ -20,8 +20,10 @@ from mattekit.data import (
     RandomNoise,
     Sample,
     SyntheticMattes,
+    compose,
     paper_transform,
 )
+from mattekit.data.loader import with_trimap
 from mattekit.data.rssn import RSSNParams
 
 PHOTO_ONLY = {"noise": RandomNoise(20), "jpeg": RandomJpeg(), "downscale": RandomDownscale((0.2, 0.5))}
@@ -188,6 +190,22 @@ def test_the_papers_transform_takes_any_photo(size):
     rng = np.random.default_rng(0)
     for _ in range(5):
         assert transform.apply(sample, transform.draw(sample, rng)).size == (64, 64)
+
+
+def test_the_papers_crops_have_the_known_foreground_of_paddleseg():
+    """PaddleSeg calls all from 254.5/255 on foreground, which some averages along an edge are too."""
+    rows, columns = np.mgrid[:300, :300]
+    disc = (np.hypot(rows - 150, columns - 150) < 120).astype(np.float32)
+    sample = compose(np.full((300, 300, 3), 200, np.uint8), disc, np.full((300, 300, 3), 90, np.uint8))
+    transform = paper_transform(128)
+    for seed in range(12):
+        moved = transform.apply(sample, transform.draw(sample, np.random.default_rng(seed)))
+        paddleseg = replace(moved, alpha=np.where(moved.alpha >= np.float32(254.5 / 255), np.float32(1), moved.alpha))
+        found, expected = (
+            (with_trimap(one, trimap.PADDLESEG_KERNELS, np.random.default_rng(0)).trimap == trimap.FOREGROUND).sum()
+            for one in (moved, paddleseg)
+        )
+        assert found >= 0.95 * expected > 500
 
 
 def test_the_papers_crops_are_its_own():

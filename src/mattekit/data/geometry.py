@@ -14,6 +14,7 @@ from mattekit._checks import check_number, check_positive
 from mattekit.data.sample import PICTURES, Sample
 
 Move = Callable[[np.ndarray], np.ndarray]
+_SUMS = 1e-5  # how far OpenCV's averages of ones may be from 1: its weights are rounded. GCA-Matting's bound, too
 
 
 def move(sample: Sample, linear: Move, nearest: Move) -> Sample:
@@ -29,6 +30,8 @@ def move(sample: Sample, linear: Move, nearest: Move) -> Sample:
         The moved sample, whose photo is what its layers make to the rounding of ``linear``, if it was so before.
     """
     alpha = np.clip(linear(sample.alpha), 0, 1)
+    alpha[alpha > 1 - _SUMS] = 1  # or a trimap would have no foreground, and the background layer would turn black
+    alpha[alpha < _SUMS] = 0
     return replace(
         sample,
         image=linear(sample.image),

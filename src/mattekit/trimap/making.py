@@ -117,7 +117,8 @@ def random_from_alpha(
 
     Source:
         The published training code named with each of the constants. Those see foreground from 1 - 1e-5 (GCA) or
-        254.5/255 (PaddleSeg) on, which for mattes read from 8 bits is the same as exactly 1, the rule here.
+        254.5/255 (PaddleSeg) on, which for mattes read from 8 bits is the same as exactly 1, the rule here. Where
+        `mattekit.data` moves a matte it keeps that so: averages within 1e-5 of 0 or 1 are 0 or 1.
 
     Example:
         >>> alpha = np.repeat([0.0, 0.5, 1.0], 20)[None]

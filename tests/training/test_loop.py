@@ -9,12 +9,26 @@ import types
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from mattekit.data import Batch, Compose, Loader, Sample, collate
+from mattekit.data import (
+    Batch,
+    Compose,
+    CompositeFolders,
+    FixedComposites,
+    Loader,
+    MergeForegrounds,
+    Mix,
+    Sample,
+    collate,
+    pair_up,
+)
+from mattekit.data.sources import group_of, name_of
 from mattekit.inference import predict
 from mattekit.metrics import sad
 from mattekit.models import pp_matting
 from mattekit.training import PPMattingStep, Step, StepResult, hold_out, train, validate
+from mattekit.training.holdout import Part
 from mattekit.training.validation import photo as as_predict_takes_it
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
 
@@ -208,6 +222,37 @@ def test_hold_out_parts_a_source(length, share, kept):
     assert validation(0, None).name == source(validation.indices[0], None).name
 
 
-def test_a_source_of_one_sample_has_nothing_to_hold_out():
-    with pytest.raises(ValueError, match="at least two samples"):
+def picture(path, mode):
+    path.parent.mkdir(exist_ok=True)
+    Image.new(mode, (8, 8)).save(path)
+    return path
+
+
+def composites(root, foregrounds, each):
+    """Foregrounds over backgrounds, as pairs that are given and as folders."""
+    cutouts = [picture(root / "fg" / f"{k}.png", "RGBA") for k in range(foregrounds)]
+    alphas = [picture(root / "alpha" / path.name, "L") for path in cutouts]
+    behind = picture(root / "bg" / "one.png", "RGB")
+    fixed = FixedComposites(pair_up(cutouts, alphas, [behind] * foregrounds * each, each=each))
+    return fixed, CompositeFolders(root / "fg", root / "bg", backgrounds_each=each)
+
+
+def test_no_foreground_is_trained_on_and_held_out(tmp_path):
+    fixed, folders = composites(tmp_path, foregrounds=10, each=3)
+    mixed = Mix([fixed, MergeForegrounds(folders)])
+    for source, count in ((fixed, 10), (folders, 10), (mixed, 20), (Part(mixed, range(30, 60)), 10)):
+        parts = hold_out(source, 0.2)
+        assert sorted(parts[0].indices + parts[1].indices) == list(range(len(source)))
+        # the fixed ones are called by foreground and background; the mix has two foregrounds of each name
+        left, kept = ({(i // 30, name_of(source, i).partition("_")[0]) for i in part.indices} for part in parts)
+        assert not left & kept
+        assert (len(left), len(kept)) == (count * 0.8, count * 0.2)
+        assert len({group_of(parts[0], k) for k in range(len(parts[0]))}) == len(left)
+
+
+def test_one_foreground_alone_cannot_be_held_out(tmp_path):
+    with pytest.raises(ValueError, match=r"at least two samples .* got 1 of 1: give a validation source"):
         hold_out(type(SOURCE)(length=1), 0.5)
+    for source in composites(tmp_path, foregrounds=1, each=4):
+        with pytest.raises(ValueError, match="not of one foreground, to hold some out, got 4 of 1"):
+            hold_out(source, 0.5)

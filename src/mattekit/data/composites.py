@@ -98,6 +98,10 @@ class CompositeFolders:
         """What the foreground is called; the background is drawn."""
         return self.files[index // self.backgrounds_each]["foreground"].stem
 
+    def group_of(self, index: int) -> int:
+        """Which of the foregrounds it is."""
+        return index // self.backgrounds_each
+
 
 def compose(foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, *, name: str = "") -> Sample:
     """A sample from its layers: I = αF + (1 - α)B, rounded where they are uint8.

@@ -95,6 +95,10 @@ class FixedComposites:
         """What the composite is called."""
         return self.pairs[index].name
 
+    def group_of(self, index: int) -> Path:
+        """The file of the foreground, or of the photo."""
+        return self.pairs[index].foreground
+
 
 def _cover(background: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """The top left of a background, enlarged where it is smaller than a height and width."""

@@ -1,11 +1,13 @@
 """Two foregrounds as one."""
 
+from collections.abc import Hashable
+
 import numpy as np
 
 from mattekit.data.composites import compose
 from mattekit.data.geometry import check_probability, resize
 from mattekit.data.sample import Sample
-from mattekit.data.sources import Source, name_of
+from mattekit.data.sources import Source, group_of, name_of
 
 
 class MergeForegrounds:
@@ -50,6 +52,10 @@ class MergeForegrounds:
     def name_of(self, index: int) -> str:
         """What the first sample is called."""
         return name_of(self.source, index)
+
+    def group_of(self, index: int) -> Hashable:
+        """By what samples of one first foreground are told."""
+        return group_of(self.source, index)
 
 
 def merge(first: Sample, second: Sample) -> Sample:

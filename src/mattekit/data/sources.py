@@ -1,6 +1,6 @@
 """Where samples come from: anything with a length and a call."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -15,7 +15,8 @@ class Source(Protocol):
 
     The generator is the sample's own: a source that draws, draws from it, so that a sample depends on the seed, the
     epoch and the index alone. A source may also have ``name_of(index)``, what a sample is called before it is read, so
-    that an error can name one that cannot be.
+    that an error can name one that cannot be; and ``group_of(index)``, by which samples of one foreground are told,
+    so that none of them is trained on where another is validated on.
     """
 
     def __len__(self) -> int: ...
@@ -92,6 +93,13 @@ class Mix:
         """What the sample is called; empty where it is drawn."""
         return "" if self.is_weighted else name_of(*self._place(index))
 
+    def group_of(self, index: int) -> Hashable:
+        """By what samples of one foreground are told, apart for each source; the index where they are drawn."""
+        if self.is_weighted:
+            return index
+        source, within = self._place(index)
+        return id(source), group_of(source, within)
+
     def _place(self, index: int) -> tuple[Source, int]:
         chosen = int(np.searchsorted(self._ends, index, side="right"))
         return self.sources[chosen], index - (int(self._ends[chosen - 1]) if chosen else 0)
@@ -101,6 +109,12 @@ def name_of(source: Source, index: int) -> str:
     """What a sample is called before it is read; empty where its source does not say."""
     own = getattr(source, "name_of", None)
     return "" if own is None else own(index)
+
+
+def group_of(source: Source, index: int) -> Hashable:
+    """By what samples of one foreground are told; the index where their source does not say."""
+    own = getattr(source, "group_of", None)
+    return index if own is None else own(index)
 
 
 def check_index(index: int, source: Source) -> None:

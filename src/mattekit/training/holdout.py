@@ -1,11 +1,11 @@
 """Some of a source's samples, and the others."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
 from mattekit.data import Sample, Source
-from mattekit.data.sources import check_index, name_of
+from mattekit.data.sources import check_index, group_of, name_of
 
 
 class Part:
@@ -32,19 +32,26 @@ class Part:
         """What the sample is called in its source."""
         return name_of(self.source, self.indices[index])
 
+    def group_of(self, index: int) -> Hashable:
+        """By what samples of one foreground are told in its source."""
+        return group_of(self.source, self.indices[index])
+
 
 def hold_out(source: Source, share: float) -> tuple[Part, Part]:
     """Split a source into what is trained on and what is kept for validation, at even distances.
 
+    Samples of one foreground, which ``group_of`` of the source tells, are kept or left together. A source that draws
+    from all that it has, as a `Mix` with weights and `MergeForegrounds` do, is better made of a source that was split.
+
     Args:
-        source: At least two samples.
-        share: What is kept, above 0 and below 1; at least one sample is kept, and at least one is left.
+        source: At least two samples, not all of one foreground.
+        share: What is kept of the foregrounds, above 0 and below 1; at least one is kept, and at least one is left.
 
     Returns:
         The samples to train on, and those to validate on.
 
     Raises:
-        ValueError: If there are fewer than two samples, or the share is out of range.
+        ValueError: If there are fewer than two samples or foregrounds, or the share is out of range.
 
     Example:
         >>> from mattekit.data import SyntheticMattes
@@ -54,9 +61,13 @@ def hold_out(source: Source, share: float) -> tuple[Part, Part]:
     """
     if not 0 < share < 1:
         raise ValueError(f"share must be above 0 and below 1, got {share!r}")
-    length = len(source)
+    groups = [group_of(source, index) for index in range(len(source))]
+    distinct = list(dict.fromkeys(groups))
+    length = len(distinct)
     if length < 2:
-        raise ValueError(f"source must have at least two samples to hold some out, got {length}")
+        rule = "at least two samples that are not of one foreground, to hold some out"
+        raise ValueError(f"source must have {rule}, got {len(groups)} of {length}: give a validation source")
     count = min(max(1, round(length * share)), length - 1)
-    kept = {int((2 * k + 1) * length / (2 * count)) for k in range(count)}
-    return Part(source, [i for i in range(length) if i not in kept]), Part(source, sorted(kept))
+    kept = {distinct[int((2 * k + 1) * length / (2 * count))] for k in range(count)}
+    is_kept = [group in kept for group in groups]
+    return Part(source, np.flatnonzero(~np.array(is_kept)).tolist()), Part(source, np.flatnonzero(is_kept).tolist())

@@ -52,6 +52,7 @@ def test_one_background_serves_the_batch():
         (torch.rand(1, 1, 2, 2), ValueError, "foreground must have shape (N, 3, H, W), got (1, 1, 2, 2)"),
         (torch.ones(1, 3, 2, 2, dtype=torch.uint8), TypeError, "foreground must be floating-point, got torch.uint8"),
         (torch.rand(1, 3, 2, 3), ValueError, "foreground must fit pred, (1, 1, 2, 2), got (1, 3, 2, 3)"),
+        (torch.rand(4, 3, 2, 2), ValueError, "foreground must hold 1 image or as many as pred, 1, got 4"),
         (None, TypeError, "foreground must be a torch.Tensor, got NoneType"),
     ],
 )

@@ -14,7 +14,7 @@ Args:
     alpha: True alpha, (N, 1, H, W) in [0, 1].
     mask: (N, 1, H, W), bool, or floating-point weights from 0 up; None takes every pixel.
     trimap: uint8 of 0, 128 and 255, (N, 1, H, W).
-    foreground: True foreground colours, (N, 3, H, W) in [0, 1].
+    foreground: True foreground colours, (N, 3, H, W) in [0, 1], or (1, 3, H, W) for all images.
     background: True background colours, likewise.
     has_layers: (N,) bool, the images whose foreground and background are known; None means all. The others are left out
         of the composition loss as if the mask were empty there, whatever their colours hold.

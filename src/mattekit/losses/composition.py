@@ -71,6 +71,8 @@ def check_layers(foreground: Tensor, background: Tensor, mask: Tensor | None, pr
         check_nchw(name, image, 3)
         check_floating(name, image)
         check_fits(name, image, pred, "pred")
+        if image.shape[0] not in (1, pred.shape[0]):  # a mean divides by the area of pred's mask
+            raise ValueError(f"{name} must hold 1 image or as many as pred, {pred.shape[0]}, got {image.shape[0]}")
         check_unit(name, image, mask)
 
 

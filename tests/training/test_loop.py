@@ -27,7 +27,7 @@ from mattekit.data.sources import group_of, name_of
 from mattekit.inference import predict
 from mattekit.metrics import sad
 from mattekit.models import pp_matting
-from mattekit.training import PPMattingStep, Step, StepResult, hold_out, train, validate
+from mattekit.training import PPMattingStep, Step, StepResult, TrainingError, hold_out, train, validate
 from mattekit.training.holdout import Part
 from mattekit.training.validation import photo as as_predict_takes_it
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
@@ -182,6 +182,43 @@ def test_another_batch_and_another_loss(tmp_path):
     train(Weighing(Convolutions()), SOURCE, settings(iterations=2), tmp_path, transform=TRANSFORM, collate=weighed)
     assert seen == [True, True]
     assert "square" in (tmp_path / "log.csv").read_text().splitlines()[0]
+
+
+class Sometimes(ConvolutionStep):
+    """Some batches have a further loss, and the last ones have their losses in another order."""
+
+    def __init__(self, model, further=()):
+        super().__init__(model)
+        self.batches, self.further = 0, further
+
+    def forward(self, batch):
+        result = super().forward(batch)
+        self.batches += 1
+        if self.batches in self.further:
+            result.losses["hair"] = torch.tensor(8.0)
+        return StepResult(dict(reversed(result.losses.items())) if self.batches > 4 else result.losses, result.output)
+
+
+@pytest.mark.parametrize(
+    ("further", "accumulate", "log_every", "message"),
+    [
+        ({1}, 1, 2, "losses must be at each step total, hair, gradient_norm, got total, grad"),  # within a line
+        ({1, 3}, 2, 2, "losses must be at each step total, hair, got total"),  # within a step
+        ({2, 3, 4}, 1, 1, "log.csv must have the columns iteration, total, hair, "),  # from line to line
+    ],
+)
+def test_losses_that_come_and_go_are_refused(tmp_path, further, accumulate, log_every, message):
+    """A CSV has one row of names: numbers stood below others, and means were over steps without the loss."""
+    chosen = settings(accumulate=accumulate, log_every=log_every)
+    with pytest.raises(TrainingError, match=message):
+        train(Sometimes(Convolutions(), further), SOURCE, chosen, tmp_path, transform=TRANSFORM)
+
+
+def test_losses_stand_below_their_names_whatever_their_order(tmp_path):
+    chosen = settings(log_every=1)
+    train(Sometimes(Convolutions(), range(1, 7)), SOURCE, chosen, tmp_path, transform=TRANSFORM)
+    with (tmp_path / "log.csv").open() as file:
+        assert [row["hair"] for row in csv.DictReader(file)] == ["8"] * 6
 
 
 def test_tensorboard_gets_what_the_files_get(tmp_path, monkeypatch):

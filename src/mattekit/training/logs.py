@@ -71,7 +71,12 @@ class Log:
             self._board.close()
 
     def add(self, values: Mapping[str, Tensor], *, images: int, waited: float) -> None:
-        """Count a step: its losses, its images, and how many seconds it waited for them."""
+        """Count a step: its losses, its images, and how many seconds it waited for them.
+
+        Raises:
+            ValueError: If the losses are not those of the step before, of which a line has the mean.
+        """
+        check_names(values, self.sums or values)
         for name, value in values.items():
             value = value.detach().double()
             self.sums[name] = self.sums[name] + value if name in self.sums else value
@@ -138,13 +143,25 @@ def _tensorboard(folder: Path, iteration: int) -> Any:
     return SummaryWriter(str(folder / "tensorboard"), purge_step=iteration + 1)
 
 
+def check_names(losses: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    """Demand that a step has the losses of the first one, which are the columns of a log."""
+    if losses.keys() != first.keys():
+        raise ValueError(f"losses must be at each step {', '.join(first)}, got {', '.join(losses)}")
+
+
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    is_new = not path.exists() or path.stat().st_size == 0
-    with path.open("a", newline="", encoding="utf-8") as file:
+    """Write a line below the names that the file begins with, or begin it."""
+    with path.open("a+", newline="", encoding="utf-8") as file:
+        file.seek(0)
+        names = next(csv.reader(file), None)
         writer = csv.writer(file)
-        if is_new:
-            writer.writerow(row)
-        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row.values()])
+        if names is None:
+            names = list(row)
+            writer.writerow(names)
+        elif row.keys() != set(names):
+            raise ValueError(f"{path} must have the columns {', '.join(row)} to go on, got {', '.join(names)}")
+        values = [row[name] for name in names]
+        writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in values])
 
 
 def _cut(path: Path, iteration: int) -> None:

@@ -15,7 +15,7 @@ from mattekit.data import Batch, Loader, SampleError, Source, collate, paper_tra
 from mattekit.data.transforms import Transform
 from mattekit.training import faults, processes
 from mattekit.training.checkpoint import identity, random_state
-from mattekit.training.logs import Log
+from mattekit.training.logs import Log, check_names
 from mattekit.training.run import Run
 from mattekit.training.settings import Settings
 from mattekit.training.step import Step
@@ -115,6 +115,7 @@ def train(
                 with nullcontext() if part == settings.accumulate else accelerator.no_sync(called):
                     with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                         found = called(taken[-1]).losses
+                    check_names(found, losses or found)
                     accelerator.backward(found["total"] / settings.accumulate)
                 for name, value in found.items():
                     losses[name] = losses.get(name, 0) + value.detach() / settings.accumulate

@@ -18,7 +18,8 @@ class StepResult(NamedTuple):
     """What a step returns for a batch.
 
     Attributes:
-        losses: Scalars by name. The one called ``total`` is what is learned from; the others are logged.
+        losses: Scalars by name, the same names at each step. The one called ``total`` is what is learned from; the
+            others are logged.
         output: What the model returned.
     """
 

@@ -53,8 +53,12 @@ class GreyStep(Step):
         return [{"params": self.model.encoder.parameters(), "rate": 0.1}, {"params": self.model.head.parameters()}]
 
 
-def test_it_is_the_plain_loop(tmp_path):
-    """Poly schedule, momentum, weight decay, two groups, accumulation, clipping and a moving average, by hand."""
+def test_it_is_the_plain_loop(tmp_path, monkeypatch):
+    """Poly schedule, momentum, weight decay, two groups, accumulation, clipping and a moving average, by hand.
+
+    What a launcher says of accumulation changes nothing: Accelerate would divide the gradients once more.
+    """
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     options = {"accumulate": 2, "clip": 0.05, "ema": 0.9, "channels_last": False, "weight_decay": 0.01}
     step = GreyStep(Grey())
     chosen = settings(learning_rate=0.5, iterations=5, **options)

@@ -116,7 +116,7 @@ def train(
                     with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                         found = called(taken[-1]).losses
                     check_names(found, losses or found)
-                    accelerator.backward(found["total"] / settings.accumulate)
+                    (found["total"] / settings.accumulate).backward()  # Accelerate's divides by a launcher's number
                 for name, value in found.items():
                     losses[name] = losses.get(name, 0) + value.detach() / settings.accumulate
 

@@ -1,15 +1,20 @@
 """A run that is killed at any moment, and resumed, is the run that was left alone."""
 
 import csv
+import re
 import subprocess
 import sys
+import threading
+from collections import deque
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from mattekit.data import PairFolder, SyntheticMattes, write_samples
+from mattekit.data import PairFolder, SyntheticMattes, paper_transform, write_samples
 from mattekit.training import TrainingError, fingerprint, train
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Dropping, network, settings
 
@@ -130,6 +135,48 @@ def test_a_fingerprint_sees_files_and_ignores_their_place(tmp_path):
     changed = next((tmp_path / "b" / "image").iterdir())
     changed.write_bytes(changed.read_bytes() + b"0")
     assert fingerprint(first) != fingerprint(second)
+
+
+class Slots:
+    __slots__ = ("side",)
+
+    def __init__(self, side):
+        self.side = side
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (lambda: range(90), lambda: range(10, 100)),
+        (lambda: partial(int, base=2), lambda: partial(int, base=8)),
+        (lambda: deque([1, 2]), lambda: deque([1, 3])),
+        (lambda: re.compile("a+"), lambda: re.compile("b+")),
+        (lambda: np.random.default_rng(0), lambda: np.random.default_rng(1)),
+        (lambda: torch.float32, lambda: torch.float64),
+        (lambda: Slots(3), lambda: Slots(4)),
+    ],
+)
+def test_a_fingerprint_sees_what_has_no_dict(first, second):
+    assert fingerprint([first()]) == fingerprint([first()])
+    assert fingerprint([first()]) != fingerprint([second()])
+
+
+def test_fingerprints_stay_what_they_were():
+    """People resume runs: these are the sums of commit 0ce3b55."""
+    assert fingerprint(SyntheticMattes(seed=1)) == "710116abf9d68749"
+    assert fingerprint(paper_transform(512)) == "e2ba15c286c5ef8e"
+
+
+def test_what_cannot_tell_what_it_is_must_be_told():
+    class Locked(Interrupted):
+        def __init__(self):
+            self.lock = threading.Lock()
+
+    source = Locked()
+    with pytest.raises(TypeError, match=r"lock cannot tell what it is \(.*\): give it an attribute fingerprint"):
+        fingerprint(source)
+    source.fingerprint = "mine"
+    assert len(fingerprint(source)) == 16
 
 
 def test_a_broken_checkpoint_is_named(tmp_path):

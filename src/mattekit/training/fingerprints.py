@@ -1,5 +1,6 @@
 """What a run must have in common with its checkpoint: told from other data by a short sum of all that they are."""
 
+import copyreg
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sized
@@ -13,14 +14,18 @@ import torch
 def fingerprint(value: Any) -> str:
     """A short sum of a source or a transform: of its class, its settings and, by name and size, its files.
 
-    Files are not read. A folder that was moved has the same sum. An object whose attributes do not tell what it is,
-    such as one that caches, says so itself by an attribute ``fingerprint``, a string.
+    Files are not read. A folder that was moved has the same sum. Of an object counts what pickling keeps of it, which
+    is its attributes where it does not say otherwise. One that cannot be pickled, or whose attributes do not tell what
+    it is, such as one that caches, says so itself by an attribute ``fingerprint``, a string.
 
     Args:
         value: A source, a transform, or anything they are made of.
 
     Returns:
         16 hexadecimal digits.
+
+    Raises:
+        TypeError: If something in it can neither be pickled nor has an attribute ``fingerprint``.
 
     Example:
         >>> from mattekit.data import SyntheticMattes
@@ -67,4 +72,19 @@ def _parts(value: Any, within: tuple[int, ...]) -> Iterator[str]:
         yield f"{value.__module__}.{value.__qualname__}"
     else:
         yield str(len(value)) if isinstance(value, Sized) else ""
-        yield from _parts(getattr(value, "__dict__", {}), (*within, id(value)))
+        yield from _parts(_content(value), (*within, id(value)))
+
+
+def _content(value: Any) -> Any:
+    """What pickling keeps of an object: its attributes, or all that it is made anew from."""
+    try:
+        reduced = copyreg.dispatch_table.get(type(value), lambda value: value.__reduce_ex__(4))(value)
+    except Exception as error:  # whatever a class of someone else's raises
+        said = f"{type(value).__qualname__} cannot tell what it is ({error})"
+        raise TypeError(f"{said}: give it an attribute fingerprint, or what holds it, a string") from error
+    if isinstance(reduced, str):
+        return reduced
+    _, made_from, state, items, pairs, *_ = *reduced, None, None, None
+    if made_from == (type(value),) and items is pairs is None:
+        return {} if state is None else state
+    return made_from, state, list(items or ()), list(pairs or ())

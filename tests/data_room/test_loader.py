@@ -97,6 +97,26 @@ def test_the_global_generators_are_left_alone():
     assert np.array_equal(states[1], np.random.get_state()[1])
 
 
+class FromGlobal(Drawn):
+    """A source that draws from the global generators, as libraries of augmentations do."""
+
+    def __call__(self, index, rng):
+        drawn = f"{np.random.random()} {torch.rand(())}"
+        return dataclasses.replace(super().__call__(index, rng), name=drawn)
+
+
+def test_global_generators_of_workers_follow_seed_start_and_rank():
+    """They gave the same numbers whatever the seed, and to each of the processes."""
+    options = [{}, {"seed": 1}, {"rank": 1}, {"start": Position(0, 4)}]
+    names = []
+    for changed in [{}, *options]:
+        loader = Loader(FromGlobal(), **{"batch_size": 2, "workers": 1, "world_size": 2, "epochs": 1, **changed})
+        names.append(next(iter(loader)).names)
+    assert names[0] == names[1]
+    for part in (0, 1):  # NumPy's, and torch's
+        assert len({name[0].split()[part] for name in names}) == len(options)
+
+
 def test_an_epoch_takes_each_sample_once_in_an_order_of_its_own():
     names = [name for batch in batches(5) for name in batch.names]  # 20 samples: two epochs
     first, second = names[:10], names[10:]

@@ -61,7 +61,9 @@ class Loader:
     """Batches of a source, endless or for some epochs.
 
     A sample depends on the seed, the epoch and its index alone: it is the same on any number of workers and processes.
-    Each batch says where the next one starts; a loader that starts there goes on as if nothing had been.
+    Each batch says where the next one starts; a loader that starts there goes on as if nothing had been. That holds for
+    what draws from the generator that it is handed. The global ones are seeded in workers too, by seed, start and rank,
+    but what they give depends on how many workers there are and on where the loader began.
 
     Args:
         source: Where the samples come from.
@@ -140,6 +142,9 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from ``start`` on; each iterator begins there anew."""
+        where = self.seed, self.start.epoch, self.start.index, self.rank
+        own = torch.Generator()  # or it would draw from the global one, and resuming would show
+        own.manual_seed(int(np.random.SeedSequence(where).generate_state(1, np.uint64)[0]))
         batches = DataLoader(
             self._maker,
             batch_size=None,  # an item is a whole batch, so that a worker does all of it
@@ -147,7 +152,7 @@ class Loader:
             num_workers=self.workers,
             collate_fn=_as_it_is,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # or it would draw from the global one, and resuming would show
+            generator=own,
         )
         if not self.workers:
             return iter(batches)

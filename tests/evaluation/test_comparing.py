@@ -97,6 +97,15 @@ def test_images_are_passed_over_wherever_they_are(folders):
         compare(folders, "near", but=NAMES)
 
 
+def test_what_is_to_be_passed_over_is_there(folders):
+    save(folders / "near" / "zebra.png", np.zeros((4, 4), np.uint8))
+    assert compare(folders, "near", "far", but=["zebra"], strict=True).images == tuple(NAMES)
+    with pytest.raises(FolderError, match=r"^no image to leave out: aunt is in no folder$"):
+        compare(folders, "near", "far", but=["aunt", "bee"])
+    with pytest.raises(TypeError, match="but must be a list of names, got 'bee'"):
+        compare(folders, "near", but="bee")
+
+
 def test_no_method(folders):
     with pytest.raises(ValueError, match="pred_dirs must name at least one method, got none"):
         compare(folders)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from mattekit._checks import check_choice
 from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
 from mattekit.evaluation.folders import FolderScores, PathLike, Scoring, check_settings, score_items, write_rows
-from mattekit.evaluation.matching import FolderError, Item, match, match_photos
+from mattekit.evaluation.matching import FolderError, Item, match, match_photos, unknown
 from mattekit.evaluation.protocols import BenchmarkProtocol
 from mattekit.evaluation.quoted import QUOTED
 from mattekit.evaluation.sheet import SheetRow, draw_sheet
@@ -201,8 +201,9 @@ def compare_folders(
         Scores by method, of the images that could be evaluated for all of them.
 
     Raises:
-        FolderError: As in :func:`evaluate_folders`, of all folders at once.
-        TypeError: As in :func:`evaluate_folders`.
+        FolderError: As in :func:`evaluate_folders`, of all folders at once; or if ``but`` names an image that
+            is in none.
+        TypeError: As in :func:`evaluate_folders`, or if ``but`` is one name.
         ValueError: As in :func:`evaluate_folders`, or if there is no method.
 
     Example:
@@ -222,6 +223,8 @@ def compare_folders(
     """
     if not pred_dirs:
         raise ValueError("pred_dirs must name at least one method, got none")
+    if isinstance(but, str):
+        raise TypeError(f"but must be a list of names, got {but!r}")
     protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
     folders = Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir)
     items, notes = _match_all(pred_dirs, *folders, but, strict)
@@ -248,6 +251,8 @@ def _match_all(
         else:
             items += [replace(item, name=method + _SEPARATOR + item.name) for item in found]
             notes |= dict.fromkeys(left_out)
+    folders = [*map(Path, pred_dirs.values()), alpha_dir, *([] if trimap_dir is None else [trimap_dir])]
+    problems |= dict.fromkeys(unknown(but, folders))
     if problems:
         raise FolderError(list(problems))
     return items, list(notes)

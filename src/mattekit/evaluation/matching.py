@@ -78,6 +78,14 @@ def match(
     return items, notes
 
 
+def unknown(names: Collection[str], folders: Collection[Path]) -> list[str]:
+    """A line for each image that is to be passed over and is in none of the folders."""
+    if not names:
+        return []
+    known = {path.stem for folder in folders if folder.is_dir() for path in list_images(folder)}
+    return [f"no image to leave out: {name} is in no folder" for name in sorted({*names} - known)]
+
+
 @dataclass(frozen=True)
 class Pair:
     """A photo and its trimap."""

@@ -62,8 +62,8 @@ def check_pixels(name: str, x: Tensor | np.ndarray) -> None:
 
 
 def check_number(name: str, value: object, kind: type = Real) -> None:
-    """Check that a value is a real number, or, with ``Integral``, a whole one."""
-    if not isinstance(value, kind):
+    """Check that a value is a real number, or, with ``Integral``, a whole one; True and False are none."""
+    if not isinstance(value, kind) or isinstance(value, bool):
         whole = "an integer" if kind is Integral else "a number"
         raise TypeError(f"{name} must be {whole}, got {value!r}")
 

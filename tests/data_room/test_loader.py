@@ -15,15 +15,21 @@ from mattekit.data import (
     Compose,
     Loader,
     Mix,
+    Pad,
     Position,
+    RandomCrop,
     RandomFlip,
     RandomNoise,
+    Resize,
     Sample,
     SampleError,
+    SyntheticMattes,
     open_folder,
+    pair_up,
+    paper_transform,
     sample_generator,
 )
-from mattekit.training import hold_out
+from mattekit.training import fingerprint, hold_out
 
 
 class Drawn:
@@ -222,6 +228,29 @@ def test_impossible_settings(options, message):
         Loader(Drawn(), **options)
     with pytest.raises(ValueError, match="source must have at least one sample"):
         Loader(Drawn(0), batch_size=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("batch_size", lambda n: Loader(Drawn(), batch_size=n)),
+        ("workers", lambda n: Loader(Drawn(), batch_size=1, workers=n)),
+        ("seed", lambda n: SyntheticMattes(seed=n)),
+        ("length", lambda n: Mix([Drawn()], [1], length=n)),
+        ("sizes", lambda n: RandomCrop(n)),
+        ("sizes", lambda n: RandomCrop([n])),
+        ("size", lambda n: Pad(n)),
+        ("size", lambda n: Resize(n)),
+        ("size", lambda n: paper_transform(n)),
+        ("each", lambda n: pair_up([], [], [], each=n)),
+    ],
+)
+def test_whole_numbers_may_be_numpys(name, make):
+    """What is made of them is the same, its fingerprint too, by which a run is resumed."""
+    assert fingerprint(make(np.int64(2))) == fingerprint(make(2))
+    for value in (2.5, True):
+        with pytest.raises(TypeError, match=f"{name} must be an integer, got {value}"):
+            make(value)
 
 
 def test_workers_start_beside_threads_of_opencv():

@@ -35,7 +35,7 @@ def test_toml_and_back(tmp_path):
         ("xyzzy = 1", "there is no setting 'xyzzy': they are encoder, "),
         ("batch_size = 0", "batch_size must be positive, got 0"),
         ("batch_size = 2.5", "batch_size must be an integer, got 2.5"),
-        ("batch_size = true", "batch_size must be a number, got True"),
+        ("batch_size = true", "batch_size must be an integer, got True"),
         ("momentum = 1", "momentum must be from 0 to below 1, got 1.0"),
         ("learning_rate = -1", "learning_rate must be positive"),
         ("learning_rate = nan", "learning_rate must be positive, got nan"),

@@ -1,5 +1,6 @@
 """Foregrounds over backgrounds, composed on the fly."""
 
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ class CompositeFolders:
         backgrounds_each: int = 1,
         place: tuple[float, float] | None = None,
     ) -> None:
-        check_number("backgrounds_each", backgrounds_each, int)
+        check_number("backgrounds_each", backgrounds_each, Integral)
         check_positive("backgrounds_each", backgrounds_each)
         if place is not None and (len(place) != 2 or not 0 < place[0] <= place[1] <= 1):
             raise ValueError(f"place must be a least and a largest share, above 0 and at most 1, got {place!r}")
@@ -70,7 +71,7 @@ class CompositeFolders:
         if problems:
             raise DataError(sorted(problems))
         self.backgrounds = [behind[name] for name in sorted(behind)]
-        self.backgrounds_each = backgrounds_each
+        self.backgrounds_each = int(backgrounds_each)
         self.place = place
 
     def __len__(self) -> int:

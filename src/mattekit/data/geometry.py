@@ -7,6 +7,7 @@ its edge.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -84,12 +85,13 @@ class RandomCrop:
     """
 
     def __init__(self, sizes: int | Sequence[int], *, around_unknown: float = 0.0) -> None:
-        self.sizes = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+        self.sizes = (sizes,) if isinstance(sizes, Real) else tuple(sizes)
         if not self.sizes:
             raise ValueError("sizes must hold at least one, got none")
         for size in self.sizes:
-            check_number("sizes", size, int)
+            check_number("sizes", size, Integral)
             check_positive("sizes", size)
+        self.sizes = tuple(map(int, self.sizes))
         check_probability("around_unknown", around_unknown)
         self.around_unknown = around_unknown
 
@@ -138,9 +140,9 @@ class Pad:
     """
 
     def __init__(self, size: int) -> None:
-        check_number("size", size, int)
+        check_number("size", size, Integral)
         check_positive("size", size)
-        self.size = size
+        self.size = int(size)
 
     def draw(self, sample: Sample, rng: np.random.Generator) -> None:
         """Nothing is random about it."""
@@ -172,9 +174,9 @@ class Resize:
     """
 
     def __init__(self, size: int) -> None:
-        check_number("size", size, int)
+        check_number("size", size, Integral)
         check_positive("size", size)
-        self.size = size
+        self.size = int(size)
 
     def draw(self, sample: Sample, rng: np.random.Generator) -> None:
         """Nothing is random about it."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -117,10 +118,10 @@ class Loader:
         collate: Callable[..., Batch] = collate,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("world_size", world_size)):
-            check_number(name, value, int)
+            check_number(name, value, Integral)
             check_positive(name, value)
         for name, value in (("seed", seed), ("workers", workers), ("rank", rank)):
-            check_number(name, value, int)
+            check_number(name, value, Integral)
             check_nonnegative(name, value)
         if batch_size % world_size:
             raise ValueError(f"batch_size must be a multiple of world_size, got {batch_size} and {world_size}")
@@ -130,15 +131,15 @@ class Loader:
             raise ValueError("source must have at least one sample, got none")
         if start.epoch < 0 or not 0 <= start.index < len(source):
             raise ValueError(f"start must lie within an epoch of {len(source)} samples, got {start}")
-        self.batch_size = batch_size
-        self.seed = seed
+        self.batch_size = int(batch_size)  # of NumPy they would reach positions, and checkpoints by them
+        self.seed = int(seed)
         self.shuffle = shuffle
         self.epochs = epochs
         self.start = start
-        self.workers = workers
-        self.rank = rank
-        self.world_size = world_size
-        self._maker = _BatchMaker(source, transform, seed, kernels, skip_errors, collate)
+        self.workers = int(workers)
+        self.rank = int(rank)
+        self.world_size = int(world_size)
+        self._maker = _BatchMaker(source, transform, self.seed, kernels, skip_errors, collate)
 
     def __iter__(self) -> Iterator[Batch]:
         """Batches from ``start`` on; each iterator begins there anew."""

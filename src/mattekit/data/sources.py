@@ -1,6 +1,7 @@
 """Where samples come from: anything with a length and a call."""
 
 from collections.abc import Hashable, Sequence
+from numbers import Integral
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -75,9 +76,9 @@ class Mix:
                 check_positive("weights", weight)
             shares = np.asarray(weights, dtype=np.float64) / sum(weights)
         self.is_weighted = weights is not None
-        check_number("length", length if length is not None else 1, int)
+        check_number("length", length if length is not None else 1, Integral)
         check_positive("length", length if length is not None else 1)
-        self.length = int(counts.sum()) if length is None else length
+        self.length = int(counts.sum()) if length is None else int(length)
         self._ends = np.rint(np.cumsum(shares) * self.length).astype(np.int64)
 
     def __len__(self) -> int:

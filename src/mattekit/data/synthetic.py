@@ -1,5 +1,7 @@
 """Procedural photos with exact mattes: a drawing of a shape, painted, over a texture."""
 
+from numbers import Integral
+
 import numpy as np
 
 from mattekit._checks import check_nonnegative, check_number, check_positive
@@ -35,16 +37,16 @@ class SyntheticMattes:
     """
 
     def __init__(self, seed: int = 0, *, size: int = 256, length: int = 10_000) -> None:
-        check_number("seed", seed, int)
+        check_number("seed", seed, Integral)
         check_nonnegative("seed", seed)
         for name, value in (("size", size), ("length", length)):
-            check_number(name, value, int)
+            check_number(name, value, Integral)
             check_positive(name, value)
         if size < 16:
             raise ValueError(f"size must be at least 16 pixels, got {size}")
-        self.seed = seed
-        self.size = size
-        self.length = length
+        self.seed = int(seed)
+        self.size = int(size)
+        self.length = int(length)
 
     def __len__(self) -> int:
         return self.length

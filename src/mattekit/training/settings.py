@@ -222,8 +222,6 @@ def _typed(name: str, value: Any, default: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise TypeError(f"{name} must be a list, got {value!r}")
         return tuple(_typed(name, item, default[0]) for item in value)
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
     check_number(name, value, Integral if isinstance(default, int) else Real)
     return type(default)(value)
 

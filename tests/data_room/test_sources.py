@@ -18,11 +18,13 @@ from mattekit.data import (
     SyntheticMattes,
     benchmark,
     check_folder,
+    fixed,
     list_file,
     open_folder,
     write_samples,
 )
 from mattekit.data.benchmarks import BENCHMARKS
+from mattekit.data.reading import read_alpha
 
 RNG = np.random.default_rng(0)
 
@@ -155,6 +157,18 @@ def test_fixed_composites_follow_the_script(tmp_path, size):
     sample = FixedComposites([Pair("one", *paths)])(0, RNG)
     expected = slow_composite(*(Image.open(path) for path in paths))
     assert np.array_equal(sample.image, np.array(expected))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_composite_reads_its_matte_once(tmp_path, monkeypatch, kind):
+    values = np.arange(np.iinfo(kind).max + 1, dtype=kind).reshape(-1, 16)
+    save(tmp_path / "fg.png", values.shape[::-1]), save(tmp_path / "bg.png")
+    Image.fromarray(values).save(tmp_path / "alpha.png")
+    read = []
+    monkeypatch.setattr(fixed, "read_alpha", lambda *options: read.append(options) or read_alpha(*options))
+    sample = FixedComposites([Pair("one", *(tmp_path / f"{name}.png" for name in ("fg", "alpha", "bg")))])(0, RNG)
+    assert len(read) == 1
+    assert np.array_equal(sample.alpha, read_alpha(tmp_path / "alpha.png"))  # though it was read as doubles
 
 
 def composition_1k(root):

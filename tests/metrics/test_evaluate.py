@@ -31,6 +31,14 @@ def test_is_the_five_functions(case, region, apply_trimap, empty, raw):
     assert all(torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(scores, expected, strict=True))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float64])
+def test_scores_of_an_image_are_pythons_floats(kind):
+    """With a trimap two of them were NumPy's."""
+    pred, alpha = np.zeros((4, 4), kind), np.full((4, 4), 255 if kind == np.uint8 else 1, kind)
+    for trimap in (None, np.full((4, 4), 128, np.uint8)):
+        assert {type(score) for score in evaluate(pred, alpha, trimap)} == {float}
+
+
 @pytest.mark.parametrize("to", [lambda x: x, lambda x: (255 * x).astype(np.uint8)], ids=["floats", "bytes"])
 def test_half_the_image_missed(to):
     """A closed form: no amplitude and no connection where a matte is flat."""

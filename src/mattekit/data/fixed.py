@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Integral
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -81,14 +82,15 @@ class FixedComposites:
         """The composite of an index; the generator is not used."""
         check_index(index, self)
         pair = self.pairs[index]
-        foreground, alpha = read_picture(pair.foreground), read_alpha(pair.alpha)
+        exact = read_alpha(pair.alpha, np.float64)  # the truncation below shows the last bit of a float32
+        foreground, alpha = read_picture(pair.foreground), exact.astype(np.float32)
         trimap = None if pair.trimap is None else read_trimap(pair.trimap)
         check_one_size(str(pair.foreground), foreground=foreground, alpha=alpha, trimap=trimap)
         if pair.background is None:
             return Sample(foreground, alpha, trimap=trimap, name=pair.name)
         background = _cover(read_picture(pair.background), alpha.shape)
-        exact = read_alpha(pair.alpha, np.float64)[..., None]  # the truncation shows the last bit of a float32
-        image = (exact * foreground + (1 - exact) * background).astype(np.uint8)
+        share = exact[..., None]
+        image = (share * foreground + (1 - share) * background).astype(np.uint8)
         return Sample(image, alpha, foreground, background, trimap, pair.name)
 
     def name_of(self, index: int) -> str:
@@ -135,7 +137,7 @@ def pair_up(
         >>> [(pair.name, str(pair.background)) for pair in pairs]
         [('a_0', 'x.jpg'), ('a_1', 'y.jpg')]
     """
-    check_number("each", each, int)
+    check_number("each", each, Integral)
     check_positive("each", each)
     if len(alphas) != len(foregrounds):
         raise ValueError(f"alphas must be one a foreground, {len(foregrounds)}, got {len(alphas)}")

@@ -1,6 +1,7 @@
 """How samples are changed: random numbers are drawn once, then applied to every field by its kind."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from mattekit._checks import check_number, check_positive
 from mattekit.data.camera import RandomBlur
 from mattekit.data.colour import RandomDistort
-from mattekit.data.geometry import Pad, RandomCrop, RandomFlip, Resize
+from mattekit.data.geometry import Pad, RandomCrop, RandomFlip, Resize, check_probability
 from mattekit.data.sample import Sample
 
 
@@ -72,9 +73,7 @@ class RandomApply:
     """
 
     def __init__(self, transform: Transform, probability: float) -> None:
-        check_number("probability", probability)
-        if not 0 <= probability <= 1:
-            raise ValueError(f"probability must be from 0 to 1, got {probability!r}")
+        check_probability("probability", probability)
         self.transform = transform
         self.probability = probability
 
@@ -111,7 +110,7 @@ def paper_transform(size: int = 512, *, crops: Sequence[int] | None = None) -> C
         >>> transform.apply(sample, transform.draw(sample, rng)).size
         (224, 224)
     """
-    check_number("size", size, int)
+    check_number("size", size, Integral)
     check_positive("size", size)
     if crops is None:
         crops = [size, size * 5 // 4, size * 25 // 16]

@@ -54,7 +54,7 @@ def mean(image_sum: ImageSum) -> ImageSum:
     """A sum over an image, divided by the number of pixels that count: NaN if there are none."""
 
     def image_mean(pred: np.ndarray, alpha: np.ndarray, region: np.ndarray | None) -> float:
-        count = pred.size if region is None else np.count_nonzero(region)
+        count = pred.size if region is None else int(np.count_nonzero(region))
         return image_sum(pred, alpha, region) / count if count else float("nan")
 
     return image_mean

@@ -8,6 +8,7 @@ its edge.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
@@ -85,13 +86,13 @@ class RandomCrop:
     """
 
     def __init__(self, sizes: int | Sequence[int], *, around_unknown: float = 0.0) -> None:
-        self.sizes = (sizes,) if isinstance(sizes, Real) else tuple(sizes)
-        if not self.sizes:
+        several: list[Any] = [sizes] if isinstance(sizes, int | Real) else list(sizes)
+        if not several:
             raise ValueError("sizes must hold at least one, got none")
-        for size in self.sizes:
+        for size in several:
             check_number("sizes", size, Integral)
             check_positive("sizes", size)
-        self.sizes = tuple(map(int, self.sizes))
+        self.sizes = tuple(int(size) for size in several)
         check_probability("around_unknown", around_unknown)
         self.around_unknown = around_unknown
 

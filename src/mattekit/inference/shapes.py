@@ -14,7 +14,7 @@ Run = Callable[[Tensor], Tensors]
 SHAPES = 4
 """How many shapes are kept; the one that was used longest ago makes room."""
 
-_ONE_AT_A_TIME = threading.Lock()  # not of each cache or graph: a network that holds a lock could not be copied
+_ONE_AT_A_TIME = threading.RLock()  # not of each cache or graph: a network that holds a lock could not be copied
 
 
 class ShapeCache:

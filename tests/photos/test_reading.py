@@ -414,6 +414,23 @@ def test_large_photos(tmp_path, monkeypatch):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), photo())
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_process_that_was_forked_while_a_photo_was_opened_opens_one(tmp_path):
+    write_image(tmp_path / "a.png", photo())
+    program = """
+import os, signal, sys
+from mattekit.photos import decoding, read_image
+with decoding._OPENING:
+    child = os.fork()
+    if not child:
+        signal.alarm(5)
+        read_image(sys.argv[1])
+        os._exit(0)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "a.png")], check=True)
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_a_named_pipe_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "a.png")

@@ -144,6 +144,14 @@ class Slots:
         self.side = side
 
 
+class MadeFrom:
+    def __init__(self, array):
+        self.array = array
+
+    def __reduce__(self):
+        return MadeFrom, (self.array,)
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -154,6 +162,10 @@ class Slots:
         (lambda: np.random.default_rng(0), lambda: np.random.default_rng(1)),
         (lambda: torch.float32, lambda: torch.float64),
         (lambda: Slots(3), lambda: Slots(4)),
+        (lambda: MadeFrom(np.arange(3)), lambda: MadeFrom(np.arange(1, 4))),
+        (lambda: {1: 2}.keys(), lambda: {2: 2}.keys()),
+        (lambda: torch.nn.Parameter(torch.zeros(2)), lambda: torch.nn.Parameter(torch.ones(2))),
+        (lambda: torch.zeros(2, dtype=torch.bfloat16), lambda: torch.ones(2, dtype=torch.bfloat16)),
     ],
 )
 def test_a_fingerprint_sees_what_has_no_dict(first, second):

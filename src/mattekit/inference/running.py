@@ -140,7 +140,10 @@ def limited(model: nn.Module, pixels: np.ndarray, max_short_side: int | None) ->
 
 @contextmanager
 def in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Have a model in evaluation mode; where a module's mode is changed, other threads wait for that module."""
+    """Have a model in evaluation mode; where a module's mode is changed, other threads wait for that module.
+
+    Threads that nest several models in training mode must take them in one order, or they wait for each other.
+    """
     modules, me = list(model.modules()), threading.get_ident()
     training: list[nn.Module] = []
     try:

@@ -28,6 +28,8 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _HIGHEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _ROUNDING = 1e-6  # how far a float may pass 0 or 1, as resizing and blurring leave it
 _OPENING = threading.Lock()  # filters of warnings are the whole process's
+if hasattr(os, "register_at_fork"):  # a forked process has the lock, but not the thread that would let go of it
+    os.register_at_fork(after_in_child=lambda: globals().update(_OPENING=threading.Lock()))
 _PLAIN = {"1": "L", "P": "RGB", "RGBX": "RGB"}  # Pillow's modes that are not their own pixels
 # EXIF's orientation, and what brings the stored pixels upright
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {

@@ -3,7 +3,7 @@
 import copyreg
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, KeysView, Mapping, Sized, ValuesView
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ def fingerprint(value: Any) -> str:
 
     Files are not read. A folder that was moved has the same sum. Of an object counts what pickling keeps of it, which
     is its attributes where it does not say otherwise. One that cannot be pickled, or whose attributes do not tell what
-    it is, such as one that caches, says so itself by an attribute ``fingerprint``, a string.
+    it is, such as one that caches or draws from a generator of its own, says so itself by an attribute ``fingerprint``,
+    a string.
 
     Args:
         value: A source, a transform, or anything they are made of.
@@ -52,6 +53,9 @@ def _parts(value: Any, within: tuple[int, ...]) -> Iterator[str]:
         yield value.name
         yield str(value.stat().st_size) if value.is_file() else ""
     elif isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        if isinstance(value, torch.Tensor):
+            value = value.detach().cpu()
+            value = value.view(torch.int16) if value.dtype == torch.bfloat16 else value  # NumPy has none
         array = np.asarray(value)
         yield f"{array.dtype} {array.shape}"
         yield hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
@@ -61,7 +65,7 @@ def _parts(value: Any, within: tuple[int, ...]) -> Iterator[str]:
         for key in value:
             yield repr(key)
             yield from _parts(value[key], (*within, id(value)))
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, list | tuple | KeysView | ValuesView):
         for item in value:
             yield from _parts(item, (*within, id(value)))
     elif isinstance(value, set | frozenset):
@@ -84,7 +88,8 @@ def _content(value: Any) -> Any:
         raise TypeError(f"{said}: give it an attribute fingerprint, or what holds it, a string") from error
     if isinstance(reduced, str):
         return reduced
-    _, made_from, state, items, pairs, *_ = *reduced, None, None, None
-    if made_from == (type(value),) and items is pairs is None:
+    parts: tuple[Any, ...] = (*reduced, None, None, None)
+    _, made_from, state, items, pairs, *_ = parts
+    if len(made_from) == 1 and made_from[0] is type(value) and items is pairs is None:
         return {} if state is None else state
     return made_from, state, list(items or ()), list(pairs or ())

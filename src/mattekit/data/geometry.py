@@ -5,10 +5,9 @@ remains what its layers make, I = αF + (1 - α)B, wherever the pixels go, and a
 its edge.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from numbers import Integral, Real
-from typing import Any
+from numbers import Integral
 
 import numpy as np
 
@@ -86,7 +85,7 @@ class RandomCrop:
     """
 
     def __init__(self, sizes: int | Sequence[int], *, around_unknown: float = 0.0) -> None:
-        several: list[Any] = [sizes] if isinstance(sizes, int | Real) else list(sizes)
+        several = list(sizes) if isinstance(sizes, Iterable) else [sizes]
         if not several:
             raise ValueError("sizes must hold at least one, got none")
         for size in several:

@@ -32,8 +32,7 @@ def paired_bootstrap(
     """Compare two methods' scores of the same images.
 
     Images are drawn with replacement, as many as there are, and the mean difference is taken, many times over. Where
-    it is 0 in all images, p is 1. Each p is for one pair: if you test many pairs, some will be small by
-    chance.
+    it is 0 in all images, p is 1. Each p is for one pair: if you test many pairs, some will be small by chance.
 
     Args:
         a: One method's scores, one an image.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from mattekit._checks import check_choice
 from mattekit.evaluation.bootstrap import PairedBootstrap, paired_bootstrap
 from mattekit.evaluation.folders import FolderScores, PathLike, Scoring, check_settings, score_items, write_rows
-from mattekit.evaluation.matching import FolderError, Item, match, match_photos, unknown
+from mattekit.evaluation.matching import FolderError, Item, match, match_photos, not_there
 from mattekit.evaluation.protocols import BenchmarkProtocol
 from mattekit.evaluation.quoted import QUOTED
 from mattekit.evaluation.sheet import SheetRow, draw_sheet
@@ -252,7 +252,7 @@ def _match_all(
             items += [replace(item, name=method + _SEPARATOR + item.name) for item in found]
             notes |= dict.fromkeys(left_out)
     folders = [*map(Path, pred_dirs.values()), alpha_dir, *([] if trimap_dir is None else [trimap_dir])]
-    problems |= dict.fromkeys(unknown(but, folders))
+    problems |= dict.fromkeys(not_there(but, folders))
     if problems:
         raise FolderError(list(problems))
     return items, list(notes)

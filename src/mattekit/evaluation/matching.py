@@ -78,7 +78,7 @@ def match(
     return items, notes
 
 
-def unknown(names: Collection[str], folders: Collection[Path]) -> list[str]:
+def not_there(names: Collection[str], folders: Collection[Path]) -> list[str]:
     """A line for each image that is to be passed over and is in none of the folders."""
     if not names:
         return []

@@ -93,7 +93,7 @@ class CudaGraph:
                     function(self._image)
             torch.cuda.current_stream().wait_stream(stream)
             self._graph = torch.cuda.CUDAGraph()
-            # what must not be done while this records, other threads may do
+            # so that other threads may allocate memory while this one records
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._results = function(self._image)
 

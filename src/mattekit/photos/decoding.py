@@ -148,12 +148,7 @@ def to_profile(pixels: np.ndarray, profile: bytes | None, wanted: bytes | None) 
 
     Where a profile is damaged, or of another kind of colours, the numbers stay.
     """
-    if profile == wanted:
-        return pixels
-    try:
-        return np.asarray(ImageCms.profileToProfile(Image.fromarray(pixels), _profile(profile), _profile(wanted)))
-    except (ImageCms.PyCMSError, OSError):
-        return pixels
+    return pixels if profile == wanted else np.asarray(_convert(Image.fromarray(pixels), profile, wanted))
 
 
 def _profile(data: bytes | None) -> ImageCms.ImageCmsProfile:
@@ -170,10 +165,10 @@ def _grey_to_srgb(grey: np.ndarray, profile: bytes | None) -> np.ndarray:
     return ramp[grey]
 
 
-def _convert(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if profile is not None:
+def _convert(image: Image.Image, profile: bytes | None, wanted: bytes | None = None) -> Image.Image:
+    if profile != wanted:
         try:
-            converted = ImageCms.profileToProfile(image, _profile(profile), _profile(None), outputMode="RGB")
+            converted = ImageCms.profileToProfile(image, _profile(profile), _profile(wanted), outputMode="RGB")
         except (ImageCms.PyCMSError, OSError):  # a profile that is damaged, or of another kind of colours
             converted = None
         if converted is not None:

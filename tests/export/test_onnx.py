@@ -50,7 +50,7 @@ def assert_alpha_close(actual, expected):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     torch.manual_seed(0)
-    preprocessing = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.4), max_short_side=512, antialias=True)
+    preprocessing = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.4), max_short_side=512, antialias=True, guided=True)
     model = lively(small(preprocessing=preprocessing))
     path = tmp_path_factory.mktemp("export") / "new" / "folder" / "a.onnx"
     return model, export.onnx(model, path, outputs=("semantic_logits", "alpha", "detail"))
@@ -113,6 +113,7 @@ def test_says_what_it_is(exported):
     assert preprocessing["mean"] == [0.4, 0.5, 0.6]
     assert preprocessing["max_short_side"] == 512
     assert preprocessing["antialias"] is True
+    assert preprocessing["guided"] is True
     assert (metadata["opset"], metadata["weights"]) == ("18", "float32")
     assert len(metadata["weights_sha256"]) == 64
     (given,) = run.get_inputs()

@@ -348,6 +348,7 @@ def test_preprocessing_is_one_frozen_value():
         ({"context_short_side": 31}, ValueError, "context_short_side must be at least 32, got 31"),
         ({"context_short_side": 64.0}, TypeError, "context_short_side must be an integer or None, got 64.0"),
         ({"antialias": 1}, TypeError, "antialias must be True or False, got 1"),
+        ({"guided": None}, TypeError, "guided must be True or False, got None"),
         ({"mean": (0.5, 0.5)}, ValueError, "mean must be three finite numbers"),
         ({"mean": "abc"}, ValueError, "mean must be three finite numbers"),
         ({"mean": (0.5, float("inf"), 0)}, ValueError, "mean must be three finite numbers"),

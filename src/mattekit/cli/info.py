@@ -76,6 +76,8 @@ def _of_network(weights: str, checkpoint: Checkpoint) -> Iterator[tuple[str, obj
         words.append(f"for the context branch at most {shown.context_short_side}")
     if shown.antialias:
         words.append("shrunk by means over pixels")
+    if shown.guided:
+        words.append("the matte enlarged along the photo's edges")
     yield "preprocessing", ", ".join(words)
 
 

@@ -22,6 +22,7 @@ def metadata_of(model: PPMatting, **more: object) -> dict[str, str]:
                 "std": list(preprocessing.std),
                 "max_short_side": preprocessing.max_short_side,
                 "antialias": preprocessing.antialias,
+                "guided": preprocessing.guided,
             }
         ),
         "weights_sha256": hash_of(model),

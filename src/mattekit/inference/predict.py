@@ -11,8 +11,18 @@ from torch import Tensor, nn
 
 from mattekit import trimap as trimaps
 from mattekit._checks import check_number, check_positive
+from mattekit.inference.guided import guided_upsample
 from mattekit.inference.pixels import to_pixels
-from mattekit.inference.running import MULTIPLE, Windows, in_evaluation, join_arrays, limited, outputs, prepared
+from mattekit.inference.running import (
+    MULTIPLE,
+    Windows,
+    in_evaluation,
+    join_arrays,
+    limited,
+    outputs,
+    prepared,
+    preprocessing_of,
+)
 from mattekit.inference.windows import pixels_within
 from mattekit.models import PPMatting
 from mattekit.photos import resize, to_multiple_of
@@ -110,7 +120,8 @@ def predict(
 
     The photo is shrunk until its short side is at most ``max_short_side``, each side is brought down to a multiple of
     32, the model runs, and the matte is brought back to the photo's size. All resizing is bilinear, except that the
-    photo is shrunk by area averaging for a model whose ``preprocessing.antialias`` is true. The model is used
+    photo is shrunk by area averaging for a model whose ``preprocessing.antialias`` is true, and the matte brought back
+    by `guided_upsample` for one whose ``preprocessing.guided`` is. The model is used
     in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
     Threads may share a model: while one uses it that is in training mode, the others that use it wait.
 
@@ -275,6 +286,7 @@ def _predict(
     if augment is not None:
         views = [(scale, flip) for scale in augment.scales for flip in ((False, True) if augment.flip else (False,))]
     fields = Prediction._fields if return_maps else ("alpha",)
+    guided = preprocessing_of(model).guided
     mean: dict[str, np.ndarray] = {}
     with in_evaluation(model):
         network = model if windows is None else prepared(model)
@@ -285,7 +297,7 @@ def _predict(
             parts = outputs(network, _flipped(view) if flip else view, windows, sure=trimap is not None)
             for name, x in join_arrays(parts, fields, view.shape[:2]).items():
                 x = _flipped(x) if flip else x
-                x = x if x.shape[:2] == size else resize(x, size)
+                x = x if x.shape[:2] == size else _enlarged(x, name, view, pixels, guided)
                 np.clip(x, 0, 1, out=x)
                 mean[name] = x if len(views) == 1 else mean.get(name, 0) + x / len(views)
     if trimap is not None:
@@ -312,6 +324,13 @@ def _trimap_of(trimap: _Hint, mask: _Hint, size: tuple[int, int]) -> np.ndarray 
         return trimaps.validate(array)
     # of a square kernel the width costs nothing
     return trimaps.from_mask(array, width=max(round(min(size) / MASK_BAND), 1), kernel="square")
+
+
+def _enlarged(x: np.ndarray, name: str, view: np.ndarray, pixels: np.ndarray, guided: bool) -> np.ndarray:
+    """Bring a map of a view to the photo's size: the matte along the photo's edges where that is asked for."""
+    if guided and name == "alpha":
+        return guided_upsample(x.clip(0, 1), view, pixels)
+    return resize(x, pixels.shape[:2])
 
 
 def _scaled(pixels: np.ndarray, scale: float) -> np.ndarray:

@@ -15,7 +15,7 @@ from mattekit.checkpoints.description import unwrap
 from mattekit.inference.pixels import to_batch, to_unit
 from mattekit.inference.prepare import PreparedMatting, prepare
 from mattekit.inference.windows import WINDOW_PIXELS, windows_of
-from mattekit.models import PPMatting
+from mattekit.models import PPMatting, Preprocessing
 from mattekit.photos import limit_short_side
 from mattekit.windows import Level, Window, declared
 
@@ -132,10 +132,16 @@ def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:
 
 def limited(model: nn.Module, pixels: np.ndarray, max_short_side: int | None) -> np.ndarray:
     """A photo shrunk to that limit, in the way that the model's weights know."""
+    antialias = preprocessing_of(model).antialias
+    return limit_short_side(pixels, limit_of(model, max_short_side), antialias=antialias)
+
+
+def preprocessing_of(model: nn.Module) -> Preprocessing:
+    """What a model, prepared or wrapped, expects of photos; PaddleSeg's ways where it does not say."""
     network = unwrap(model)
     network = network.network if isinstance(network, PreparedMatting) else network
-    antialias = getattr(getattr(network, "preprocessing", None), "antialias", False)
-    return limit_short_side(pixels, limit_of(model, max_short_side), antialias=antialias)
+    known = getattr(network, "preprocessing", None)
+    return known if isinstance(known, Preprocessing) else Preprocessing()
 
 
 @contextmanager

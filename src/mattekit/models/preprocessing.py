@@ -20,9 +20,12 @@ class Preprocessing:
             None: both branches see the same.
         antialias: Whether `mattekit.inference.predict` shrinks a photo by means over pixels, as the photos were that
             the network was trained on. PaddleSeg samples, which the published weights know.
+        guided: Whether `mattekit.inference.predict` brings the matte to the photo's size along the photo's edges, by
+            `mattekit.inference.guided_upsample`, instead of bilinearly as PaddleSeg does.
 
     Raises:
-        TypeError: If a limit is no integer, ``mean`` or ``std`` are not numbers, or ``antialias`` is no bool.
+        TypeError: If a limit is no integer, ``mean`` or ``std`` are not numbers, or ``antialias`` or ``guided`` is no
+            bool.
         ValueError: If ``mean`` or ``std`` are not three finite numbers, ``std`` is not positive, or a limit is below
             32.
 
@@ -40,6 +43,7 @@ class Preprocessing:
     max_short_side: int | None = None
     context_short_side: int | None = None
     antialias: bool = False
+    guided: bool = False
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -52,8 +56,9 @@ class Preprocessing:
                 raise TypeError(f"{name} must be an integer or None, got {limit!r}")
             if limit is not None and limit < 32:
                 raise ValueError(f"{name} must be at least 32, got {limit}")
-        if not isinstance(self.antialias, bool):
-            raise TypeError(f"antialias must be True or False, got {self.antialias!r}")
+        for name in ("antialias", "guided"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
 
 
 def _three_numbers(name: str, values: object) -> tuple[float, ...]:

@@ -1,0 +1,175 @@
+"""A matte brought to a photo's size along the photo's edges."""
+
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mattekit.inference import Augmentation, guided_upsample, predict
+from mattekit.models import Preprocessing
+from mattekit.photos import limit_short_side, resize
+from oracles.networks import small, trained_looking
+
+
+def pixels(rng, height, width, dtype=np.uint8):
+    if dtype == np.float32:
+        return rng.random((height, width, 3), dtype=np.float32)
+    return rng.integers(0, np.iinfo(dtype).max, (height, width, 3), dtype, endpoint=True)
+
+
+def by_least_squares(alpha, shrunk, image, radius, eps):
+    """Window by window, in float64: the ridge regression of alpha on colours; means of its coefficients; bilinear."""
+    height, width = alpha.shape
+    pad = [(radius, radius), (radius, radius)]
+    colours = np.pad(shrunk.astype(np.float64) / 255, [*pad, (0, 0)], mode="symmetric")
+    mattes = np.pad(alpha.astype(np.float64), pad, mode="symmetric")
+    fitted = np.empty((height, width, 4))
+    side = 2 * radius + 1
+    for y in range(height):
+        for x in range(width):
+            window = np.s_[y : y + side, x : x + side]
+            centred = colours[window].reshape(-1, 3) - colours[window].reshape(-1, 3).mean(0)
+            count = side * side
+            gram = centred.T @ centred + count * eps * np.eye(3)
+            slopes = np.linalg.solve(gram, centred.T @ (mattes[window].ravel() - mattes[window].mean()))
+            fitted[y, x] = *slopes, mattes[window].mean() - slopes @ colours[window].reshape(-1, 3).mean(0)
+    padded = np.pad(fitted, [*pad, (0, 0)], mode="symmetric")
+    means = np.empty_like(fitted)
+    for y in range(height):
+        for x in range(width):
+            means[y, x] = padded[y : y + side, x : x + side].mean((0, 1))
+    large = cv2.resize(means, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return ((large[..., :3] * (image / 255)).sum(2) + large[..., 3]).clip(0, 1)
+
+
+@pytest.mark.parametrize("size", [(12, 17), (30, 17), (129, 41)])
+@pytest.mark.parametrize(("radius", "eps"), [(1, 1e-3), (2, 1e-4), (3, 1e-2)])
+def test_agrees_with_a_loop_of_least_squares(size, radius, eps):
+    rng = np.random.default_rng(0)
+    shrunk, image, alpha = pixels(rng, 12, 17), pixels(rng, *size), rng.random((12, 17), dtype=np.float32)
+    expected = by_least_squares(alpha, shrunk, image, radius, eps)
+    # variances are differences of means in float32, rounded to 6e-8, and are divided by beside eps
+    result = guided_upsample(alpha, shrunk, image, radius=radius, eps=eps)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=6e-8 / eps + 1e-5)
+
+
+def test_grey_photos_are_told_apart_as_well_as_coloured_ones():
+    """Where red, green and blue are the same, a closed form's determinant in float32 would be noise."""
+    rng = np.random.default_rng(0)
+    grey = np.repeat(pixels(rng, 12, 17)[..., :1], 3, axis=2)
+    alpha = rng.random((12, 17), dtype=np.float32)
+    expected = by_least_squares(alpha, grey, grey, 2, 1e-4)
+    np.testing.assert_allclose(guided_upsample(alpha, grey, grey), expected, rtol=0, atol=6e-8 / 1e-4)  # as above
+
+
+@given(value=st.floats(0, 1, width=32), seed=st.integers(0, 9), scale=st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_a_flat_matte_stays_flat(value, seed, scale):
+    rng = np.random.default_rng(seed)
+    alpha = np.full((6, 9), value, np.float32)
+    result = guided_upsample(alpha, pixels(rng, 6, 9), pixels(rng, 6 * scale, 9 * scale))
+    np.testing.assert_allclose(result, value, atol=1e-5)  # slopes of float32's rounding over eps
+
+
+def test_what_is_affine_in_the_colours_is_so_at_the_photos_size():
+    rng = np.random.default_rng(0)
+    image = cv2.GaussianBlur(pixels(rng, 60, 80, np.float32), (0, 0), 4)
+    image = (image - image.min()) / (image.max() - image.min())
+    weights = np.array([0.5, 0.2, 0.3], np.float32)
+    shrunk = cv2.resize(image, (20, 15), interpolation=cv2.INTER_AREA)
+    result = guided_upsample(shrunk @ weights, shrunk, image, eps=1e-9)
+    np.testing.assert_allclose(result, image @ weights, atol=2e-3)  # eps beside colours that hardly vary in a window
+
+
+def test_thin_lines_come_back():
+    """A hair of a pixel that the shrunk photo blurs is thin again, and as it is in truth."""
+    truth = np.zeros((120, 120), np.float32)
+    truth[:, 60] = 1
+    image = np.rint(255 * truth[..., None].repeat(3, 2)).astype(np.uint8)
+    shrunk = limit_short_side(image, 40, antialias=True)
+    alpha = cv2.resize(truth, (40, 40), interpolation=cv2.INTER_AREA)
+    guided, bilinear = guided_upsample(alpha, shrunk, image), resize(alpha, (120, 120))
+    assert np.abs(guided - truth).mean() < 0.05 * np.abs(bilinear - truth).mean()
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_types_of_photos_do_not_matter(dtype):
+    rng = np.random.default_rng(0)
+    shrunk, image, alpha = pixels(rng, 12, 17), pixels(rng, 30, 40), rng.random((12, 17), dtype=np.float32)
+    most = 1 if dtype == np.float32 else 257
+    others = [(x / np.float32(255)) if dtype == np.float32 else x.astype(np.uint16) * most for x in (shrunk, image)]
+    np.testing.assert_allclose(guided_upsample(alpha, *others), guided_upsample(alpha, shrunk, image), atol=2e-5)
+
+
+def test_how_arrays_lie_in_memory_does_not_matter():
+    rng = np.random.default_rng(0)
+    shrunk, image, alpha = pixels(rng, 12, 17), pixels(rng, 30, 40), rng.random((12, 17), dtype=np.float32)
+    expected = guided_upsample(alpha, shrunk, image)
+    others = [np.asfortranarray(x) for x in (alpha, shrunk, image)]
+    np.testing.assert_array_equal(guided_upsample(*others), expected)
+    mirrored = [x[:, ::-1].copy()[:, ::-1] for x in (alpha, shrunk, image)]
+    np.testing.assert_array_equal(guided_upsample(*mirrored), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1)])
+def test_tiny_photos_work(size):
+    rng = np.random.default_rng(0)
+    result = guided_upsample(rng.random(size, dtype=np.float32), pixels(rng, *size), pixels(rng, 9, 11))
+    assert result.shape == (9, 11)
+    assert np.isfinite(result).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"alpha": np.zeros((4, 6), np.uint8)}, TypeError, "alpha must be floating-point, got uint8"),
+        ({"alpha": np.zeros((4, 5))}, ValueError, "alpha must have small's height and width, (4, 6), got shape (4, 5)"),
+        ({"small": np.zeros((4, 6, 3))}, TypeError, "small must have image's dtype, uint8, got float64"),
+        ({"small": np.full((4, 6, 3), 2.0), "image": np.zeros((8, 9, 3))}, ValueError, "small must lie in [0, 1]"),
+        ({"alpha": np.full((4, 6), np.nan)}, ValueError, "alpha must lie in [0, 1]"),
+        ({"alpha": np.ma.zeros((4, 6))}, TypeError, "alpha must not be a masked array"),
+        ({"alpha": torch.zeros(4, 6)}, TypeError, "alpha must be a numpy.ndarray, got Tensor"),
+        ({"image": np.zeros((0, 9, 3), np.uint8)}, ValueError, "image must not be empty, got shape (0, 9, 3)"),
+        (
+            {"small": np.zeros((4, 6, 3), int), "image": np.zeros((8, 9, 3), int)},
+            TypeError,
+            "image must be uint8, uint16",
+        ),
+        ({"image": np.zeros((8, 9), np.uint8)}, ValueError, "image must have shape (H, W, 3), got (8, 9)"),
+        ({"radius": 0}, ValueError, "radius must be at least 1, got 0"),
+        ({"radius": 1.5}, TypeError, "radius must be"),
+        ({"eps": 0}, ValueError, "eps must be positive, got 0"),
+    ],
+)
+def test_bad_input_is_named(change, error, words):
+    given = {"alpha": np.zeros((4, 6)), "small": np.zeros((4, 6, 3), np.uint8), "image": np.zeros((8, 9, 3), np.uint8)}
+    given |= change
+    options = {name: given.pop(name) for name in ("radius", "eps") if name in given}
+    with pytest.raises(error, match=re.escape(words)):
+        guided_upsample(*given.values(), **options)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_predict_takes_the_matte_back_along_the_photos_edges(flip):
+    model = trained_looking(small(preprocessing=Preprocessing(max_short_side=64, antialias=True, guided=True)))
+    photo = pixels(np.random.default_rng(0), 128, 192)
+    shrunk = limit_short_side(photo, 64, antialias=True)
+    augment = Augmentation() if flip else None
+    views = [predict(model, shrunk)] + [predict(model, shrunk[:, ::-1].copy())[:, ::-1]] * flip
+    expected = np.mean([guided_upsample(view, shrunk, photo) for view in views], axis=0)
+    maps = predict(model, photo, augment=augment, return_maps=True)
+    np.testing.assert_allclose(maps.alpha, expected, atol=1e-5)
+    if not flip:
+        np.testing.assert_array_equal(maps.detail, resize(predict(model, shrunk, return_maps=True).detail, (128, 192)))
+
+
+def test_a_photo_that_is_not_shrunk_keeps_its_matte():
+    model = trained_looking(small())
+    photo = pixels(np.random.default_rng(0), 64, 96)
+    expected = predict(model, photo)
+    model.preprocessing = Preprocessing(guided=True)
+    np.testing.assert_array_equal(predict(model, photo), expected)

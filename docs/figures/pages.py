@@ -29,7 +29,7 @@ HELD_OUT = {
     "people": "people in the street; masks drawn by hand",
     "tux": "photographed cut-outs on backgrounds; exact alpha",
     "flora": "branches, grass, feathers on backgrounds; exact alpha",
-    "animals": "animals; mattes by IS-Net where U²-Net-P agrees on the subject",
+    "animals": "animals; mattes by IS-Net that were found right",
     "portraits": "portraits and people posing; the same",
     "things": "things, and what else there is; the same",
 }

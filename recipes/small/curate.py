@@ -2,10 +2,11 @@
 
     python curate.py DATA LABELS MATTES
 
-A photo is kept where both teachers agree on what its subject is, or, without a second opinion, where the first is sure.
-The matte is the second teacher's where there is one, as it knows edges and thin parts better; pixels on which the two
-disagree are not trusted. ``MATTES/manifest.json`` lists what was kept, ``MATTES/backgrounds.json`` the backgrounds
-in which the first teacher is not sure of a subject.
+``verdicts.tsv`` has photos of which somebody looked at both teachers' cut-outs, and which was found right. Of the
+others one is kept where both teachers agree on what its subject is, or, without a second opinion, where the first is
+sure. The matte is the second teacher's where there is a choice, as it knows edges and thin parts better; where the two
+agree on the subject, pixels on which they differ are hardly trusted. ``MATTES/manifest.json`` lists what was kept,
+``MATTES/backgrounds.json`` the backgrounds in which the first teacher is not sure of a subject.
 """
 
 import argparse
@@ -17,6 +18,8 @@ import cv2
 import numpy as np
 from label import photo_folders
 from sources import DRAWINGS, read_grey, read_rgb
+
+VERDICTS = ("isnet", "u2netp", "neither")
 
 
 def sharpened(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -30,27 +33,51 @@ def sharpened(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return ((filtered - 0.5) * 1.6 + 0.5).clip(0, 1)
 
 
+def solid(mask: np.ndarray) -> np.ndarray:
+    """A mask in which what the teacher is almost sure of is 0 or 255."""
+    return ((mask.astype(np.float32) - 0.05 * 255) / 0.9).clip(0, 255).round().astype(np.uint8)
+
+
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two masks."""
     either = (first | second).sum()
     return 1.0 if either == 0 else float((first & second).sum() / either)
 
 
-def judge(image: np.ndarray, first: np.ndarray, second: np.ndarray | None) -> tuple | None:
-    """Matte, trusted pixels (or None for all) and exactness of a photo; None to leave it out."""
-    if second is None:
-        sure = (first > 230).mean()
-        unsure = ((first > 25) & (first <= 230)).mean()
-        if not 0.03 < sure < 0.85 or unsure > 0.25 * sure:
-            return None
-        matte = (sharpened(image, first) * 255).astype(np.uint8)
-        trusted = np.where((first > 25) & (first < 230), 96, 255).astype(np.uint8)
-        return matte, trusted, 0.15
-    area = (second > 128).mean()
-    if not 0.02 < area < 0.9 or overlap(first > 128, second > 128) < 0.8:
+def read_verdicts() -> dict[str, str]:
+    """Of photos that were looked at, whose cut-out is right: ``isnet``, ``u2netp`` or ``neither``."""
+    lines = Path(__file__).with_name("verdicts.tsv").read_text().splitlines()[1:]
+    verdicts = dict(line.split("\t") for line in lines)
+    for photo, verdict in verdicts.items():
+        if verdict not in VERDICTS:
+            raise ValueError(f"verdicts must be {', '.join(VERDICTS)}, got {verdict!r} for {photo}")
+    return verdicts
+
+
+def judge(image: np.ndarray, first: np.ndarray, second: np.ndarray | None, verdict: str | None) -> tuple | None:
+    """Matte, trusted pixels and exactness of a photo; None to leave it out."""
+    agreed = second is not None and do_agree(first, second)
+    if verdict is None:
+        verdict = "isnet" if agreed else "u2netp" if second is None and is_sure(first) else "neither"
+    if verdict == "neither" or (verdict == "isnet" and second is None):
         return None
+    if verdict == "u2netp":
+        matte = (sharpened(image, first) * 255).astype(np.uint8)
+        return matte, np.where((first > 25) & (first < 230), 96, 255).astype(np.uint8), 0.15
+    assert second is not None
     differ = cv2.blur(np.abs(first.astype(np.float32) - second), (7, 7)) > 128
-    return second, np.where(differ, 64, 255).astype(np.uint8), 0.5
+    return solid(second), np.where(differ & agreed, 64, 255).astype(np.uint8), 0.5
+
+
+def is_sure(first: np.ndarray) -> bool:
+    """Whether the first teacher is sure of a subject."""
+    sure, unsure = (first > 230).mean(), ((first > 25) & (first <= 230)).mean()
+    return bool(0.03 < sure < 0.85 and unsure <= 0.25 * sure)
+
+
+def do_agree(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether both teachers agree on a subject."""
+    return bool(0.02 < (second > 128).mean() < 0.9 and overlap(first > 128, second > 128) >= 0.8)
 
 
 def is_scene(first: np.ndarray) -> bool:
@@ -68,32 +95,35 @@ def main() -> None:
     arguments = parser.parse_args()
     data, mattes = arguments.data, arguments.mattes
 
-    entries, counts = [], Counter()
+    entries, counts, verdicts = [], Counter(), read_verdicts()
+    unseen = set(verdicts)
     for folder in photo_folders(data):
         (mattes / folder).mkdir(parents=True, exist_ok=True)
         for photo in sorted((data / folder).iterdir()):
             paths = [arguments.labels / teacher / folder / f"{photo.stem}.png" for teacher in ("u2netp", "isnet")]
             if any(word in photo.name for word in DRAWINGS) or not paths[0].exists():
                 continue
-            image = read_rgb(photo)
-            verdict = judge(image, read_grey(paths[0]), read_grey(paths[1]) if paths[1].exists() else None)
-            opinions = "two" if paths[1].exists() else "one"
-            counts[folder, opinions, "left out" if verdict is None else "kept"] += 1
-            if verdict is None:
+            image, name = read_rgb(photo), f"{folder}/{photo.name}"
+            unseen.discard(name)
+            second = read_grey(paths[1]) if paths[1].exists() else None
+            label = judge(image, read_grey(paths[0]), second, verdicts.get(name))
+            opinions = "one" if second is None else "two"
+            counts[folder, opinions, "left out" if label is None else "kept"] += 1
+            if label is None:
                 continue
-            matte, trusted, exactness = verdict
-            names = [f"{folder}/{photo.stem}.{kind}.png" for kind in ("matte", "trusted")]
-            for name, pixels in zip(names, (matte, trusted), strict=True):
-                cv2.imwrite(str(mattes / name), pixels)
-            entries.append(
-                {"photo": f"{folder}/{photo.name}", "matte": names[0], "trusted": names[1], "exactness": exactness}
-            )
+            matte, trusted, exactness = label
+            files = {"matte": f"{folder}/{photo.stem}.matte.png", "trusted": f"{folder}/{photo.stem}.trusted.png"}
+            for file, pixels in zip(files.values(), (matte, trusted), strict=True):
+                cv2.imwrite(str(mattes / file), pixels)
+            is_truth = verdicts.get(name) == "isnet"
+            entries.append({"photo": name, **files, "exactness": exactness, "is_truth": is_truth})
     (mattes / "people").mkdir(parents=True, exist_ok=True)
     for photo in sorted((data / "people/image").iterdir()):
         mask = read_grey(data / "people/mask" / f"{photo.stem}.png")
         soft = cv2.GaussianBlur(np.where(mask > 0, 255, 0).astype(np.uint8), (0, 0), 0.8)
         cv2.imwrite(str(mattes / f"people/{photo.stem}.png"), soft)
-        entries.append({"photo": f"people/image/{photo.name}", "matte": f"people/{photo.stem}.png", "exactness": 0.4})
+        name, matte = f"people/image/{photo.name}", f"people/{photo.stem}.png"
+        entries.append({"photo": name, "matte": matte, "exactness": 0.4, "is_truth": True})
         counts["people", "mask", "kept"] += 1
     scenes = [
         f"{folder}/{photo.name}"
@@ -108,6 +138,7 @@ def main() -> None:
     partial.rename(mattes / "manifest.json")
     for key, number in sorted(counts.items()):
         print(*key, number)
+    print("verdicts without a photo", len(unseen))
 
 
 if __name__ == "__main__":

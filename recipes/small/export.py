@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("states", type=Path, nargs="+", metavar="state")
     parser.add_argument("out", type=Path)
     parser.add_argument("--short-side", type=int, default=384, help="what predict shrinks a photo's short side to")
-    parser.add_argument("--context-side", type=int, default=256, help="what the context branch sees of that")
+    parser.add_argument("--context-side", type=int, default=224, help="what the context branch sees of that")
     parser.add_argument("--sharpness", type=float, default=3.0, help="what the semantic logits are multiplied by")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     arguments = parser.parse_args()
@@ -76,6 +76,7 @@ def main() -> None:
         max_short_side=arguments.short_side,
         context_short_side=arguments.context_side,
         antialias=True,
+        guided=True,
     )
     tensors = {name: stored(tensor) for name, tensor in network.state_dict().items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}

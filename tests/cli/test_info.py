@@ -50,7 +50,7 @@ def test_what_comes_along_says_at_which_sizes_it_looks(capsys):
     assert status == 0
     assert said["preprocessing"][0].endswith(
         f"short side at most {sizes.max_short_side} pixels, for the context branch at most {sizes.context_short_side}, "
-        "shrunk by means over pixels"
+        "shrunk by means over pixels, the matte enlarged along the photo's edges"
     )
 
 

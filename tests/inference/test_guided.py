@@ -1,6 +1,7 @@
 """A matte brought to a photo's size along the photo's edges."""
 
 import re
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mattekit.inference import Augmentation, guided_upsample, predict
+from mattekit.inference import Augmentation, guided, guided_upsample, predict, predict_windowed, prepare
 from mattekit.models import Preprocessing
 from mattekit.photos import limit_short_side, resize
 from oracles.networks import small, trained_looking
@@ -81,7 +82,7 @@ def test_what_is_affine_in_the_colours_is_so_at_the_photos_size():
     image = (image - image.min()) / (image.max() - image.min())
     weights = np.array([0.5, 0.2, 0.3], np.float32)
     shrunk = cv2.resize(image, (20, 15), interpolation=cv2.INTER_AREA)
-    result = guided_upsample(shrunk @ weights, shrunk, image, eps=1e-9)
+    result = guided_upsample(shrunk @ weights, shrunk, image, eps=1e-6)
     np.testing.assert_allclose(result, image @ weights, atol=2e-3)  # eps beside colours that hardly vary in a window
 
 
@@ -105,6 +106,25 @@ def test_types_of_photos_do_not_matter(dtype):
     np.testing.assert_allclose(guided_upsample(alpha, *others), guided_upsample(alpha, shrunk, image), atol=2e-5)
 
 
+@pytest.mark.parametrize("size", [(40, 60), (9, 11), (97, 17)])
+def test_fitting_some_rows_at_a_time_gives_what_all_at_once_give(monkeypatch, size):
+    rng = np.random.default_rng(0)
+    shrunk, image, alpha = pixels(rng, 40, 17), pixels(rng, *size), rng.random((40, 17), dtype=np.float32)
+    expected = guided_upsample(alpha, shrunk, image)
+    monkeypatch.setattr(guided, "PIXELS", 7 * 17)
+    # OpenCV's running sums begin at another row
+    np.testing.assert_allclose(guided_upsample(alpha, shrunk, image), expected, rtol=0, atol=6e-8 / guided.EPS)
+
+
+def test_memory_does_not_grow_with_the_shrunk_photo():
+    shrunk, alpha = np.zeros((2048, 512, 3), np.uint8), np.zeros((2048, 512), np.float32)
+    tracemalloc.start()
+    guided_upsample(alpha, shrunk, shrunk)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 60 * alpha.size  # NumPy's; at once they would be 118 bytes a pixel
+
+
 def test_how_arrays_lie_in_memory_does_not_matter():
     rng = np.random.default_rng(0)
     shrunk, image, alpha = pixels(rng, 12, 17), pixels(rng, 30, 40), rng.random((12, 17), dtype=np.float32)
@@ -126,10 +146,11 @@ def test_tiny_photos_work(size):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        ({"alpha": np.zeros((4, 6), np.uint8)}, TypeError, "alpha must be floating-point, got uint8"),
+        ({"alpha": np.zeros((4, 6), np.uint8)}, TypeError, "alpha must be float16, float32 or float64, got uint8"),
         ({"alpha": np.zeros((4, 5))}, ValueError, "alpha must have small's height and width, (4, 6), got shape (4, 5)"),
         ({"small": np.zeros((4, 6, 3))}, TypeError, "small must have image's dtype, uint8, got float64"),
         ({"small": np.full((4, 6, 3), 2.0), "image": np.zeros((8, 9, 3))}, ValueError, "small must lie in [0, 1]"),
+        ({"small": np.zeros((4, 6, 3)), "image": np.full((8, 9, 3), 2.0)}, ValueError, "image must lie in [0, 1]"),
         ({"alpha": np.full((4, 6), np.nan)}, ValueError, "alpha must lie in [0, 1]"),
         ({"alpha": np.ma.zeros((4, 6))}, TypeError, "alpha must not be a masked array"),
         ({"alpha": torch.zeros(4, 6)}, TypeError, "alpha must be a numpy.ndarray, got Tensor"),
@@ -140,9 +161,12 @@ def test_tiny_photos_work(size):
             "image must be uint8, uint16",
         ),
         ({"image": np.zeros((8, 9), np.uint8)}, ValueError, "image must have shape (H, W, 3), got (8, 9)"),
-        ({"radius": 0}, ValueError, "radius must be at least 1, got 0"),
+        ({"radius": 0}, ValueError, "radius must be from 1 to 100, got 0"),
+        ({"radius": 101}, ValueError, "radius must be from 1 to 100, got 101"),
         ({"radius": 1.5}, TypeError, "radius must be"),
-        ({"eps": 0}, ValueError, "eps must be positive, got 0"),
+        ({"eps": 1e-7}, ValueError, "eps must be from 1e-6 to 1, got 1e-07"),
+        ({"eps": float("nan")}, ValueError, "eps must be from 1e-6 to 1, got nan"),
+        ({"alpha": np.zeros((4, 6), ">f4")}, TypeError, "alpha must be float16, float32 or float64, got >f4"),
     ],
 )
 def test_bad_input_is_named(change, error, words):
@@ -153,18 +177,47 @@ def test_bad_input_is_named(change, error, words):
         guided_upsample(*given.values(), **options)
 
 
-@pytest.mark.parametrize("flip", [False, True])
-def test_predict_takes_the_matte_back_along_the_photos_edges(flip):
-    model = trained_looking(small(preprocessing=Preprocessing(max_short_side=64, antialias=True, guided=True)))
-    photo = pixels(np.random.default_rng(0), 128, 192)
+@pytest.fixture(scope="module")
+def model():
+    return trained_looking(small(preprocessing=Preprocessing(max_short_side=64, antialias=True, guided=True)))
+
+
+@pytest.mark.parametrize("augment", [None, Augmentation(), Augmentation(flip=False, scales=(1, 2))])
+def test_predict_takes_the_matte_back_along_the_photos_edges(model, augment):
+    photo = pixels(np.random.default_rng(0), 256, 384)
     shrunk = limit_short_side(photo, 64, antialias=True)
-    augment = Augmentation() if flip else None
-    views = [predict(model, shrunk)] + [predict(model, shrunk[:, ::-1].copy())[:, ::-1]] * flip
-    expected = np.mean([guided_upsample(view, shrunk, photo) for view in views], axis=0)
-    maps = predict(model, photo, augment=augment, return_maps=True)
-    np.testing.assert_allclose(maps.alpha, expected, atol=1e-5)
-    if not flip:
-        np.testing.assert_array_equal(maps.detail, resize(predict(model, shrunk, return_maps=True).detail, (128, 192)))
+    scales = (1,) if augment is None else augment.scales
+    views = [shrunk if scale == 1 else resize(shrunk, (round(64 * scale), round(96 * scale))) for scale in scales]
+    mattes = [guided_upsample(predict(model, view, max_short_side=999), view, photo) for view in views]
+    if augment is not None and augment.flip:
+        mirrored = predict(model, shrunk[:, ::-1].copy())[:, ::-1]
+        mattes.append(guided_upsample(mirrored, shrunk, photo))
+    np.testing.assert_allclose(predict(model, photo, augment=augment), np.mean(mattes, axis=0), rtol=0, atol=1e-5)
+
+
+def test_the_other_maps_go_back_bilinearly(model):
+    photo = pixels(np.random.default_rng(0), 128, 192)
+    maps = predict(model, photo, return_maps=True)
+    shrunk = predict(model, limit_short_side(photo, 64, antialias=True), return_maps=True)
+    np.testing.assert_array_equal(maps.detail, resize(shrunk.detail, (128, 192)))
+    np.testing.assert_array_equal(maps.alpha, predict(model, photo))
+
+
+def test_prepared_and_in_windows_it_is_the_same(model):
+    photo = pixels(np.random.default_rng(0), 128, 192)
+    expected = predict(model, photo)
+    for matte in (predict(prepare(model), photo), predict_windowed(model, photo, window=32)):
+        # what folding and windows change, 1e-4 at most, over slopes of 50 and colours of noise
+        np.testing.assert_allclose(matte, expected, rtol=0, atol=5e-3)
+
+
+def test_a_trimap_is_kept(model):
+    photo = pixels(np.random.default_rng(0), 128, 192)
+    trimap = np.full((128, 192), 128, np.uint8)
+    trimap[:40], trimap[90:] = 0, 255
+    matte = predict(model, photo, trimap=trimap)
+    assert (matte[:40] == 0).all()
+    assert (matte[90:] == 1).all()
 
 
 def test_a_photo_that_is_not_shrunk_keeps_its_matte():

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_number, check_positive, check_unit, check_unmasked
+from mattekit._checks import check_number, check_unit, check_unmasked
 from mattekit.photos import resize
 
+FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 2
 EPS = 1e-4
-BAND = 64  # rows of the photo at a time, which bounds the memory
+PIXELS = 2**16  # of either photo at a time, which bounds the memory
 
 
 def guided_upsample(
@@ -29,9 +30,10 @@ def guided_upsample(
         alpha: The matte, (h, w) floating-point in [0, 1].
         small: The photo that it was predicted from, (h, w, 3): uint8, uint16, or floating-point in [0, 1].
         image: The photo, (H, W, 3), of the same dtype.
-        radius: Of the windows, in pixels of the shrunk photo: their sides are ``2 * radius + 1``. At the photo's edges
-            they see it mirrored.
-        eps: What is added to the colours' variances, in units of [0, 1] squared: the larger, the smoother.
+        radius: Of the windows, in pixels of the shrunk photo, from 1 to 100: their sides are ``2 * radius + 1``. At the
+            photo's edges they see it mirrored.
+        eps: What is added to the colours' variances, in units of [0, 1] squared, from 1e-6 to 1: the larger, the
+            smoother.
 
     Returns:
         The matte, (H, W) float32 in [0, 1].
@@ -39,8 +41,8 @@ def guided_upsample(
     Raises:
         TypeError: If one is no array, or a masked one, ``alpha`` is not floating-point, the photos have another dtype
             or two, or ``radius`` is no integer.
-        ValueError: If shapes do not fit, an array is empty, ``alpha`` or ``small`` leaves [0, 1], ``radius`` is below
-            1, or ``eps`` is not positive.
+        ValueError: If shapes do not fit, an array is empty, one of floats leaves [0, 1], or ``radius`` or ``eps`` is
+            out of its range.
 
     Source:
         He and Sun 2015, "Fast guided filter", arXiv 1505.00996, Algorithm 2; for colours He, Sun and Tang 2013, "Guided
@@ -54,32 +56,53 @@ def guided_upsample(
         >>> photo[:, 61:] = 255
         >>> alpha = np.zeros((30, 40), np.float32)
         >>> alpha[:, 20:] = 1  # the edge is a third of a pixel off
-        >>> guided_upsample(alpha, resize(photo, (30, 40)), photo)[45, 58:64].round(1)
+        >>> guided_upsample(alpha, resize(photo, (30, 40)), photo)[45, 58:64].round()
         array([0., 0., 0., 1., 1., 1.], dtype=float32)
     """
     _check(alpha, small, image, radius, eps)
     most = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
-    *slopes, intercept = _fitted(alpha.astype(np.float32), small.astype(np.float32) / np.float32(most), radius, eps)
-    planes = [*(slope / np.float32(most) for slope in slopes), intercept]
     upsampled = torch.empty(image.shape[:2])
-    for rows, (*slopes, intercept) in _bands([_box(plane, radius) for plane in planes], image.shape[:2]):
-        for slope, colour in zip(slopes, torch.from_numpy(image[rows].astype(np.float32)).unbind(2), strict=True):
-            intercept.addcmul_(slope, colour)
-        torch.clamp(intercept, 0, 1, out=upsampled[rows])
+    for rows, planes in _bands(alpha, small, image.shape[:2], radius, eps * most**2):
+        *slopes, matte = planes
+        for slope, colour in zip(slopes, cv2.split(image[rows]), strict=True):
+            matte.addcmul_(slope, torch.from_numpy(colour.astype(np.float32)))
+        torch.clamp(matte, 0, 1, out=upsampled[rows])
     return upsampled.numpy()
 
 
-def _fitted(alpha: np.ndarray, colours: np.ndarray, radius: int, eps: float) -> list[np.ndarray]:
-    """Slopes for three colours, and the intercept, of the affine function in each window, each (h, w)."""
-    planes = [*cv2.split(colours), alpha]
-    means = [_box(plane, radius) for plane in planes]
+def _bands(
+    alpha: np.ndarray, small: np.ndarray, size: tuple[int, int], radius: int, eps: float
+) -> Iterator[tuple[slice, Tensor]]:
+    """Some rows of the photo at a time, with their slopes and intercept, (4, rows, W)."""
+    (source, narrow), (height, width) = alpha.shape, size
+    at = ((torch.arange(height) + 0.5) * (source / height) - 0.5).clamp(0, source - 1)
+    band, step = max(PIXELS // width, 1), max(PIXELS // narrow, 1)
+    for first in range(0, source, step):
+        means = _mean_coefficients(alpha, small, range(first, min(first + step + 1, source)), radius, eps)
+        wide = torch.from_numpy(np.stack([resize(plane, (len(plane), width)) for plane in means.numpy()]))
+        top, bottom = torch.searchsorted(at, torch.tensor([first, first + step]) + 0.0).tolist()
+        for start in range(top, bottom, band):
+            rows = slice(start, min(start + band, bottom))
+            seen = range(int(at[rows][0]) - first, min(int(at[rows][-1]) - first + 2, wide.shape[1]))
+            distance = at[rows, None] - first - torch.arange(seen.start, seen.stop)
+            yield rows, (1 - distance.abs()).clamp(min=0) @ wide[:, seen.start : seen.stop]
 
-    def covariance(i: int, j: int) -> np.ndarray:
-        return _box(planes[i] * planes[j], radius) - means[i] * means[j]
 
-    rr, gg, bb = (covariance(i, i) + np.float32(eps) for i in range(3))
-    rg, rb, gb = covariance(0, 1), covariance(0, 2), covariance(1, 2)
-    r, g, b = (covariance(i, 3) for i in range(3))
+def _mean_coefficients(alpha: np.ndarray, small: np.ndarray, rows: range, radius: int, eps: float) -> Tensor:
+    """The means over windows of what is fitted in windows, in some rows: three slopes and the intercept, (4, h, w)."""
+    top = max(rows.start - 2 * radius, 0)
+    seen = slice(top, rows.stop + 2 * radius)
+    planes = [plane.astype(np.float32) for plane in (*cv2.split(small[seen]), alpha[seen])]
+    return _box(_fitted(torch.from_numpy(np.stack(planes)), radius, eps), radius)[:, rows.start - top : rows.stop - top]
+
+
+def _fitted(planes: Tensor, radius: int, eps: float) -> Tensor:
+    """The affine function from red, green and blue to alpha, of which there are four planes, in each window."""
+    means = _box(planes, radius)
+    first, second = [0, 1, 2, 0, 0, 1, 0, 1, 2], [0, 1, 2, 1, 2, 2, 3, 3, 3]
+    covariances = _box(planes[first] * planes[second], radius) - means[first] * means[second]
+    rr, gg, bb, rg, rb, gb, r, g, b = covariances
+    covariances[:3] += eps
     # Gauss's elimination, which float32 bears where the closed form's determinant cancels
     to_green, to_blue = rg / rr, rb / rr
     gg, gb, g = gg - to_green * rg, gb - to_green * rb, g - to_green * r
@@ -87,26 +110,15 @@ def _fitted(alpha: np.ndarray, colours: np.ndarray, radius: int, eps: float) -> 
     blue = (b - to_blue * r - last * g) / (bb - to_blue * rb - last * gb)
     green = g / gg - last * blue
     red = r / rr - to_green * green - to_blue * blue
-    slopes = [red, green, blue]
-    return [*slopes, means[3] - sum(slope * mean for slope, mean in zip(slopes, means[:3], strict=True))]
+    return torch.stack([red, green, blue, means[3] - red * means[0] - green * means[1] - blue * means[2]])
 
 
-def _box(x: np.ndarray, radius: int) -> np.ndarray:
-    """The mean over each window."""
-    side = 2 * radius + 1
-    return cv2.blur(x, (side, side), borderType=cv2.BORDER_REFLECT)
-
-
-def _bands(planes: list[np.ndarray], size: tuple[int, int]) -> Iterator[tuple[slice, Tensor]]:
-    """What the planes resized to a size have in some rows at a time, (planes, rows, W)."""
-    source, (height, width) = len(planes[0]), size
-    wide = torch.from_numpy(np.stack([resize(plane, (source, width)) for plane in planes]))
-    for top in range(0, height, BAND):
-        rows = slice(top, min(top + BAND, height))
-        at = ((torch.arange(rows.start, rows.stop) + 0.5) * (source / height) - 0.5).clamp(0, source - 1)
-        low = at.long()
-        high = (low + 1).clamp(max=source - 1)
-        yield rows, torch.lerp(wide[:, low], wide[:, high], (at - low)[:, None])
+def _box(planes: Tensor, radius: int) -> Tensor:
+    """Each plane's mean over each window."""
+    means, side = torch.empty_like(planes), 2 * radius + 1
+    for plane, mean in zip(planes.numpy(), means.numpy(), strict=True):
+        cv2.blur(plane, (side, side), dst=mean, borderType=cv2.BORDER_REFLECT)
+    return means
 
 
 def _check(alpha: np.ndarray, small: np.ndarray, image: np.ndarray, radius: int, eps: float) -> None:
@@ -118,18 +130,20 @@ def _check(alpha: np.ndarray, small: np.ndarray, image: np.ndarray, radius: int,
             raise ValueError(f"{name} must have shape (H, W, 3), got {x.shape}")
         if not x.size:
             raise ValueError(f"{name} must not be empty, got shape {x.shape}")
-    if alpha.dtype.kind != "f":
-        raise TypeError(f"alpha must be floating-point, got {alpha.dtype}")
-    if image.dtype.kind != "f" and image.dtype not in (np.uint8, np.uint16):
-        raise TypeError(f"image must be uint8, uint16 or floating-point, got {image.dtype}")
+    if alpha.dtype not in FLOATS:
+        raise TypeError(f"alpha must be float16, float32 or float64, got {alpha.dtype}")
+    if image.dtype not in (np.uint8, np.uint16, *FLOATS):
+        raise TypeError(f"image must be uint8, uint16, float16, float32 or float64, got {image.dtype}")
     if small.dtype != image.dtype:
         raise TypeError(f"small must have image's dtype, {image.dtype}, got {small.dtype}")
     if alpha.shape != small.shape[:2]:
         raise ValueError(f"alpha must have small's height and width, {small.shape[:2]}, got shape {alpha.shape}")
-    for name, x in (("alpha", alpha), ("small", small)):
+    for name, x in (("alpha", alpha), ("small", small), ("image", image)):
         if x.dtype.kind == "f":
             check_unit(name, torch.from_numpy(np.ascontiguousarray(x)))
     check_number("radius", radius, Integral)
-    if radius < 1:
-        raise ValueError(f"radius must be at least 1, got {radius}")
-    check_positive("eps", eps)
+    check_number("eps", eps)
+    if not 1 <= radius <= 100:
+        raise ValueError(f"radius must be from 1 to 100, got {radius}")
+    if not 1e-6 <= eps <= 1:
+        raise ValueError(f"eps must be from 1e-6 to 1, got {eps}")

@@ -121,9 +121,10 @@ def predict(
     The photo is shrunk until its short side is at most ``max_short_side``, each side is brought down to a multiple of
     32, the model runs, and the matte is brought back to the photo's size. All resizing is bilinear, except that the
     photo is shrunk by area averaging for a model whose ``preprocessing.antialias`` is true, and the matte brought back
-    by `guided_upsample` for one whose ``preprocessing.guided`` is. The model is used
-    in evaluation mode, where it is and in its precision, and left as it was, each of its modules in its own mode.
-    Threads may share a model: while one uses it that is in training mode, the others that use it wait.
+    by `guided_upsample` for one whose ``preprocessing.guided`` is; the other maps are not, nor is the matte of a photo
+    that is run at its own size. The model is used in evaluation mode, where it is and in its precision, and left as it
+    was, each of its modules in its own mode. Threads may share a model: while one uses it that is in training mode, the
+    others that use it wait.
 
     A trimap, or a rough mask, says which subject is meant; it takes the place of the network's own semantic map. The
     rule: what the trimap knows comes out exactly as given, 0 or 1, and the detail map decides the rest. All of the
@@ -166,7 +167,8 @@ def predict(
     Source:
         PaddleSeg's test-time policy, LimitShort, then ResizeToIntMult by 32, in OpenCV's arithmetic; a photo of uint8
         stays uint8 until it is small enough, as there. Two differences: PaddleSeg's predictor takes the matte back in
-        the same two steps and truncates it to 8 bits; here it goes back in one and stays float32.
+        the same two steps and truncates it to 8 bits; here it goes back in one and stays float32. ``antialias`` and
+        ``guided`` are no part of it.
 
     Example:
         >>> import numpy as np

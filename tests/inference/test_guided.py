@@ -1,7 +1,6 @@
 """A matte brought to a photo's size along the photo's edges."""
 
 import re
-import tracemalloc
 
 import cv2
 import numpy as np
@@ -9,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from mattekit.inference import Augmentation, guided, guided_upsample, predict, predict_windowed, prepare
 from mattekit.models import Preprocessing
@@ -116,13 +116,19 @@ def test_fitting_some_rows_at_a_time_gives_what_all_at_once_give(monkeypatch, si
     np.testing.assert_allclose(guided_upsample(alpha, shrunk, image), expected, rtol=0, atol=6e-8 / guided.EPS)
 
 
-def test_memory_does_not_grow_with_the_shrunk_photo():
-    shrunk, alpha = np.zeros((2048, 512, 3), np.uint8), np.zeros((2048, 512), np.float32)
-    tracemalloc.start()
-    guided_upsample(alpha, shrunk, shrunk)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 60 * alpha.size  # NumPy's; at once they would be 118 bytes a pixel
+def test_few_pixels_are_worked_on_at_a_time(monkeypatch):
+    """Of either photo: what a large one takes beyond its matte does not grow with it."""
+    shrunk, alpha = np.zeros((1024, 256, 3), np.uint8), np.zeros((1024, 256), np.float32)
+    pieces, fitted = [], guided._fitted
+
+    def watched(planes, *others):
+        pieces.append(planes[0].numel())
+        return fitted(planes, *others)
+
+    monkeypatch.setattr(guided, "_fitted", watched)
+    bands = guided._bands(alpha, shrunk, (2048, 512), guided.RADIUS, 1.0)
+    assert max(planes[0].numel() for _, planes in bands) <= guided.PIXELS
+    assert max(pieces) <= guided.PIXELS + (4 * guided.RADIUS + 1) * 256  # the rows that the windows see beyond
 
 
 def test_how_arrays_lie_in_memory_does_not_matter():
@@ -209,6 +215,19 @@ def test_prepared_and_in_windows_it_is_the_same(model):
     for matte in (predict(prepare(model), photo), predict_windowed(model, photo, window=32)):
         # what folding and windows change, 1e-4 at most, over slopes of 50 and colours of noise
         np.testing.assert_allclose(matte, expected, rtol=0, atol=5e-3)
+
+
+def test_a_fusion_that_leaves_the_unit_interval_is_clipped():
+    class Steep(nn.Module):
+        def forward(self, semantic_logits, detail):
+            return 100 * (detail - detail.mean())
+
+    model = trained_looking(small(preprocessing=Preprocessing(max_short_side=64, guided=True)))
+    model.fusion = Steep()
+    photo = pixels(np.random.default_rng(0), 128, 192)
+    view = resize(photo, (64, 96))
+    expected = guided_upsample(predict(model, view), view, photo)
+    np.testing.assert_allclose(predict(model, photo), expected, rtol=0, atol=1e-5)
 
 
 def test_a_trimap_is_kept(model):

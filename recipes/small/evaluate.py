@@ -8,7 +8,7 @@ and U²-Net-P's mattes are made once, ours each time. Sources, and whose truth i
 
 - people: masks drawn by hand, their edges softened a little;
 - tux and flora: cut-outs over held-out backgrounds, whose alpha is exact;
-- animals, portraits, things: mattes by IS-Net that were found right by those who looked at both teachers' cut-outs
+- animals, portraits, things: mattes by IS-Net that were found right by those who looked at both teachers' cut-outs.
 
 The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad and Conn in thousands.
 """

@@ -80,7 +80,7 @@ def _bands(
     for first in range(0, source, step):
         means = _mean_coefficients(alpha, small, range(first, min(first + step + 1, source)), radius, eps)
         wide = torch.from_numpy(np.stack([resize(plane, (len(plane), width)) for plane in means.numpy()]))
-        top, bottom = torch.searchsorted(at, torch.tensor([first, first + step]) + 0.0).tolist()
+        top, bottom = torch.searchsorted(at, torch.tensor([first, first + step], dtype=at.dtype)).tolist()
         for start in range(top, bottom, band):
             rows = slice(start, min(start + band, bottom))
             seen = range(int(at[rows][0]) - first, min(int(at[rows][-1]) - first + 2, wide.shape[1]))

@@ -1,6 +1,7 @@
 """A matte brought to a photo's size along the photo's edges."""
 
 import re
+import tracemalloc
 
 import cv2
 import numpy as np
@@ -37,6 +38,7 @@ def by_least_squares(alpha, shrunk, image, radius, eps):
             count = side * side
             gram = centred.T @ centred + count * eps * np.eye(3)
             slopes = np.linalg.solve(gram, centred.T @ (mattes[window].ravel() - mattes[window].mean()))
+            slopes *= np.ptp(mattes[window]) >= 1 / 255
             fitted[y, x] = *slopes, mattes[window].mean() - slopes @ colours[window].reshape(-1, 3).mean(0)
     padded = np.pad(fitted, [*pad, (0, 0)], mode="symmetric")
     means = np.empty_like(fitted)
@@ -58,6 +60,20 @@ def test_agrees_with_a_loop_of_least_squares(size, radius, eps):
     np.testing.assert_allclose(result, expected, rtol=0, atol=6e-8 / eps + 1e-5)
 
 
+@pytest.mark.parametrize("size", [(40, 60), (100, 47), (31, 43)])
+def test_windows_in_which_the_matte_hardly_varies_do_not_follow_colours(size):
+    rng = np.random.default_rng(0)
+    shrunk, image = pixels(rng, 40, 47), pixels(rng, *size)
+    alpha = rng.random((40, 47), dtype=np.float32) / 400  # less than a 255th
+    alpha[20:] += 0.5
+    alpha[30:, :20] = rng.random((10, 20), dtype=np.float32) / 150  # more than a 255th
+    alpha[5, 40] = 1
+    expected = by_least_squares(alpha, shrunk, image, 2, 1e-3)
+    np.testing.assert_allclose(
+        guided_upsample(alpha, shrunk, image, eps=1e-3), expected, rtol=0, atol=6e-8 / 1e-3 + 1e-5
+    )
+
+
 def test_grey_photos_are_told_apart_as_well_as_coloured_ones():
     """Where red, green and blue are the same, a closed form's determinant in float32 would be noise."""
     rng = np.random.default_rng(0)
@@ -73,7 +89,7 @@ def test_a_flat_matte_stays_flat(value, seed, scale):
     rng = np.random.default_rng(seed)
     alpha = np.full((6, 9), value, np.float32)
     result = guided_upsample(alpha, pixels(rng, 6, 9), pixels(rng, 6 * scale, 9 * scale))
-    np.testing.assert_allclose(result, value, atol=1e-5)  # slopes of float32's rounding over eps
+    np.testing.assert_allclose(result, value, atol=1e-6)
 
 
 def test_what_is_affine_in_the_colours_is_so_at_the_photos_size():
@@ -115,19 +131,25 @@ def test_fitting_some_rows_at_a_time_gives_what_all_at_once_give(monkeypatch, si
     np.testing.assert_allclose(guided_upsample(alpha, shrunk, image), expected, rtol=0, atol=6e-8 / guided.EPS)
 
 
-def test_few_pixels_are_worked_on_at_a_time(monkeypatch):
-    """Of either photo: what a large one takes beyond its matte does not grow with it."""
-    shrunk, alpha = np.zeros((1024, 256, 3), np.uint8), np.zeros((1024, 256), np.float32)
-    pieces, fitted = [], guided._fitted
-
-    def watched(planes, *others):
-        pieces.append(planes[0].numel())
-        return fitted(planes, *others)
-
-    monkeypatch.setattr(guided, "_fitted", watched)
-    bands = guided._bands(alpha, shrunk, (2048, 512), guided.RADIUS, 1.0)
-    assert max(planes[0].numel() for _, planes in bands) <= guided.PIXELS
-    assert max(pieces) <= guided.PIXELS + (4 * guided.RADIUS + 1) * 256  # the rows that the windows see beyond
+@pytest.mark.parametrize(
+    ("larger", "beyond"),
+    [
+        ("photo", 5),  # the matte, and where it follows the photo
+        ("small", 60),  # slopes and intercept, twice, and the matte's range; what is multiplied is 36 more
+    ],
+)
+def test_memory_hardly_grows_with_either_photo(larger, beyond):
+    rng = np.random.default_rng(0)
+    sides = {"photo": 512, "small": 256}
+    peaks = []
+    for factor in (1, 4):
+        height, low = (sides[name] * (factor if name == larger else 1) for name in ("photo", "small"))
+        shrunk, image, alpha = pixels(rng, low, 256), pixels(rng, height, 512), rng.random((low, 256), dtype=np.float32)
+        tracemalloc.start()
+        guided_upsample(alpha, shrunk, image)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] - peaks[0] <= beyond * 3 * sides[larger] * (512 if larger == "photo" else 256)
 
 
 def test_how_arrays_lie_in_memory_does_not_matter():

@@ -1,12 +1,11 @@
 """The fast guided filter: a matte of a shrunk photo, brought to the photo's size along the photo's own edges."""
 
-from collections.abc import Iterator
 from numbers import Integral
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
 
 from mattekit._checks import check_number, check_unit, check_unmasked
 from mattekit.photos import resize
@@ -14,7 +13,9 @@ from mattekit.photos import resize
 FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 2
 EPS = 1e-4
+LEAST_RANGE = 1 / 255  # of a matte within a window, to follow colours there
 PIXELS = 2**16  # of either photo at a time, which bounds the memory
+FIRST, SECOND = [0, 1, 2, 0, 0, 1, 0, 1, 2], [0, 1, 2, 1, 2, 2, 3, 3, 3]
 
 
 def guided_upsample(
@@ -24,7 +25,8 @@ def guided_upsample(
 
     In each window of the shrunk photo the matte is fitted by an affine function of the colours. The functions'
     coefficients are averaged, brought to the photo's size bilinearly, and applied to the photo's own colours. Hairs
-    that the shrunk photo blurs come back where their colour tells them from what is behind them.
+    that the shrunk photo blurs come back where their colour tells them from what is behind them. In windows in which
+    the matte varies by less than a 255th the function is the mean: most of a photo, which so takes no time.
 
     Args:
         alpha: The matte, (h, w) floating-point in [0, 1].
@@ -60,49 +62,53 @@ def guided_upsample(
         array([0., 0., 0., 1., 1., 1.], dtype=float32)
     """
     _check(alpha, small, image, radius, eps)
+    alpha = alpha.astype(np.float32)
     most = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
-    upsampled = torch.empty(image.shape[:2])
-    for rows, planes in _bands(alpha, small, image.shape[:2], radius, eps * most**2):
-        *slopes, matte = planes
-        for slope, colour in zip(slopes, cv2.split(image[rows]), strict=True):
-            matte.addcmul_(slope, torch.from_numpy(colour.astype(np.float32)))
-        torch.clamp(matte, 0, 1, out=upsampled[rows])
-    return upsampled.numpy()
+    varied = _range(alpha, radius) >= LEAST_RANGE
+    coefficients = np.stack([_box(plane, radius) for plane in _fitted(alpha, small, varied, radius, eps * most**2)])
+    upsampled = resize(coefficients[3], image.shape[:2])
+    followed = _pixels_that_read(varied, radius, image.shape[:2])
+    width = image.shape[1]
+    step = max(PIXELS // width, 1)
+    for top in range(0, len(image), step):
+        at = np.flatnonzero(followed[top : top + step])
+        colours = image[top : top + step].reshape(-1, 3)[at].astype(np.float32)
+        at += top * width
+        *slopes, intercept = _bilinear(coefficients, at, image.shape[:2])
+        upsampled.reshape(-1)[at] = intercept + np.einsum("cn,nc->n", slopes, colours)
+    return upsampled.clip(0, 1, out=upsampled)
 
 
-def _bands(
-    alpha: np.ndarray, small: np.ndarray, size: tuple[int, int], radius: int, eps: float
-) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows of the photo at a time, with their slopes and intercept, (4, rows, W)."""
-    (source, narrow), (height, width) = alpha.shape, size
-    at = ((torch.arange(height) + 0.5) * (source / height) - 0.5).clamp(0, source - 1)
-    band, step = max(PIXELS // width, 1), max(PIXELS // narrow, 1)
-    for first in range(0, source, step):
-        means = _mean_coefficients(alpha, small, range(first, min(first + step + 1, source)), radius, eps)
-        wide = torch.from_numpy(np.stack([resize(plane, (len(plane), width)) for plane in means.numpy()]))
-        top, bottom = torch.searchsorted(at, torch.tensor([first, first + step], dtype=at.dtype)).tolist()
-        for start in range(top, bottom, band):
-            rows = slice(start, min(start + band, bottom))
-            seen = range(int(at[rows][0]) - first, min(int(at[rows][-1]) - first + 2, wide.shape[1]))
-            distance = at[rows, None] - first - torch.arange(seen.start, seen.stop)
-            yield rows, (1 - distance.abs()).clamp(min=0) @ wide[:, seen.start : seen.stop]
+def _range(alpha: np.ndarray, radius: int) -> np.ndarray:
+    """By how much the matte varies within each window."""
+    window = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    return cv2.dilate(alpha, window) - cv2.erode(alpha, window)
 
 
-def _mean_coefficients(alpha: np.ndarray, small: np.ndarray, rows: range, radius: int, eps: float) -> Tensor:
-    """The means over windows of what is fitted in windows, in some rows: three slopes and the intercept, (4, h, w)."""
-    top = max(rows.start - 2 * radius, 0)
-    seen = slice(top, rows.stop + 2 * radius)
-    planes = [plane.astype(np.float32) for plane in (*cv2.split(small[seen]), alpha[seen])]
-    return _box(_fitted(torch.from_numpy(np.stack(planes)), radius, eps), radius)[:, rows.start - top : rows.stop - top]
+def _fitted(alpha: np.ndarray, small: np.ndarray, varied: np.ndarray, radius: int, eps: float) -> np.ndarray:
+    """Slopes of red, green and blue, 0 where the matte hardly varies, and the intercept in each window: (4, h, w)."""
+    width = alpha.shape[1]
+    fitted = np.zeros((4, alpha.size), np.float32)
+    fitted[3] = _box(alpha, radius).ravel()
+    step = max(PIXELS // width, 1)
+    for top in range(0, len(alpha), step):
+        seen = slice(max(top - radius, 0), top + step + radius)
+        at = np.flatnonzero(varied[top : top + step]) + top * width
+        planes = [plane.astype(np.float32) for plane in (*cv2.split(small[seen]), alpha[seen])]
+        products = [planes[first] * planes[second] for first, second in zip(FIRST, SECOND, strict=True)]
+        means, products = (
+            np.stack([_box(plane, radius).ravel()[at - seen.start * width] for plane in some])
+            for some in (planes, products)
+        )
+        fitted[:, at] = _regression(means, products, eps)
+    return fitted.reshape(4, *alpha.shape)
 
 
-def _fitted(planes: Tensor, radius: int, eps: float) -> Tensor:
-    """The affine function from red, green and blue to alpha, of which there are four planes, in each window."""
-    means = _box(planes, radius)
-    first, second = [0, 1, 2, 0, 0, 1, 0, 1, 2], [0, 1, 2, 1, 2, 2, 3, 3, 3]
-    covariances = _box(planes[first] * planes[second], radius) - means[first] * means[second]
-    rr, gg, bb, rg, rb, gb, r, g, b = covariances
+def _regression(means: np.ndarray, products: np.ndarray, eps: float) -> np.ndarray:
+    """Slopes and intercept, (4, N), from the means of red, green, blue and alpha, and of their products."""
+    covariances = products - means[FIRST] * means[SECOND]
     covariances[:3] += eps
+    rr, gg, bb, rg, rb, gb, r, g, b = covariances
     # Gauss's elimination, which float32 bears where the closed form's determinant cancels
     to_green, to_blue = rg / rr, rb / rr
     gg, gb, g = gg - to_green * rg, gb - to_green * rb, g - to_green * r
@@ -110,15 +116,29 @@ def _fitted(planes: Tensor, radius: int, eps: float) -> Tensor:
     blue = (b - to_blue * r - last * g) / (bb - to_blue * rb - last * gb)
     green = g / gg - last * blue
     red = r / rr - to_green * green - to_blue * blue
-    return torch.stack([red, green, blue, means[3] - red * means[0] - green * means[1] - blue * means[2]])
+    return np.stack([red, green, blue, means[3] - red * means[0] - green * means[1] - blue * means[2]])
 
 
-def _box(planes: Tensor, radius: int) -> Tensor:
-    """Each plane's mean over each window."""
-    means, side = torch.empty_like(planes), 2 * radius + 1
-    for plane, mean in zip(planes.numpy(), means.numpy(), strict=True):
-        cv2.blur(plane, (side, side), dst=mean, borderType=cv2.BORDER_REFLECT)
-    return means
+def _pixels_that_read(varied: np.ndarray, radius: int, size: tuple[int, int]) -> np.ndarray:
+    """Where the photo reads slopes, through means over windows and then bilinearly: (H, W) bool."""
+    side = 2 * (radius + 1) + 1
+    reached = cv2.dilate(varied.view(np.uint8), np.ones((side, side), np.uint8))
+    return cv2.resize(reached, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
+
+
+def _bilinear(planes: np.ndarray, at: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The planes, resized to a size, at some of its pixels by their flat indices: (C, N)."""
+    y, x = np.divmod(at, size[1])
+    corners = [(i.astype(np.float32) + 0.5) * (2 / side) - 1 for i, side in ((x, size[1]), (y, size[0]))]
+    grid = torch.from_numpy(np.stack(corners, -1)[None, None])
+    resized = F.grid_sample(torch.from_numpy(planes)[None], grid, padding_mode="border", align_corners=False)
+    return resized[0, :, 0].numpy()
+
+
+def _box(plane: np.ndarray, radius: int) -> np.ndarray:
+    """A plane's mean over each window."""
+    side = 2 * radius + 1
+    return cv2.blur(plane, (side, side), borderType=cv2.BORDER_REFLECT)
 
 
 def _check(alpha: np.ndarray, small: np.ndarray, image: np.ndarray, radius: int, eps: float) -> None:

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "mattekit"
 
 # Lower rooms never import higher ones, and rooms on one floor do not import each other.
 FLOORS = [
-    {"_checks", "_init"},
+    {"_checks", "_init", "_progress"},
     {"photos", "windows"},
     {"foreground"},
     {"trimap", "compositing"},

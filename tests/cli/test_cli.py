@@ -57,13 +57,31 @@ def test_evaluate_prints_means_and_medians(folders, capsys):
     assert "3/3" in err  # the progress bar
 
 
+@pytest.mark.parametrize("place", [0, 1, 2, 3])
+def test_quiet_leaves_the_bar_out_wherever_it_stands(folders, capsys, monkeypatch, place):
+    """tqdm is imported by now, and reads its variable no more."""
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    (folders / "image").mkdir()
+    for path in (folders / "alpha").iterdir():
+        Image.open(path).convert("RGB").save(folders / "image" / path.name)
+    words = ["data", "check", str(folders)]
+    assert cli.main([*words[:place], "--quiet", *words[place:]]) == 0
+    assert capsys.readouterr() == ("9 files read, all is well\n", "")
+    assert cli.main(words) == 0
+    assert "9/9" in capsys.readouterr().err  # the next command has its bar
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    assert cli.main([*words, "--quiet"]) == cli.main(words) == 0
+    assert not capsys.readouterr().err
+
+
 @pytest.mark.parametrize("before", [True, False])
-def test_quiet_leaves_the_bar_out_and_the_scores_in(folders, before):
+def test_quiet_leaves_the_scores_in(folders, capsys, before):
     words = ["evaluate", str(folders / "pred"), str(folders / "alpha"), "--workers", "1"]
     words.insert(0 if before else len(words), "--quiet")
-    done = subprocess.run([sys.executable, "-m", "mattekit", *words], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("3 images")
+    assert cli.main(words) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("3 images")
+    assert not err
 
 
 def test_the_shell_completes(tmp_path):

@@ -43,13 +43,15 @@ def test_train_resume_and_freeze(data, weights, tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out.startswith("trained 2 iterations; validation: SAD ")
     assert f"next: mattekit predict PHOTO --weights {out}/best.safetensors" in captured.out
+    assert "2/2" in captured.err
     before, after = network().state_dict(), pp_matting(weights=out / "last.safetensors").state_dict()
     changed = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}
     assert changed == {"context", "detail"}
 
     assert call(*arguments) == 2
     assert "holds a run already: resume it, or take another folder" in capsys.readouterr().err
-    assert call("train", data, "--out", out, "--resume") == 0  # its settings are the run's own
+    assert call("train", data, "--out", out, "--resume", "--quiet") == 0  # its settings are the run's own
+    assert not capsys.readouterr().err
     assert call("train", data, "--out", out, "--resume", "--batch-size", "4") == 2
     assert "batch_size is 4, was 2" in capsys.readouterr().err
 

@@ -6,6 +6,7 @@ from tqdm import tqdm
 
 from mattekit._demo.examples import EXAMPLES
 from mattekit._demo.sheet import CELL, TITLES, panels
+from mattekit._progress import hidden
 from mattekit.compositing import cutout
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
@@ -32,7 +33,7 @@ def run(folder: Path) -> None:
     """Say what comes, matte every photo, write mattes, cut-outs and the contact sheet."""
     print(_OPENING.format(number=len(EXAMPLES)))
     network, rows = prepare(pp_matting(weights="small")), []
-    for example in tqdm(EXAMPLES, desc="matting", unit="photo"):
+    for example in tqdm(EXAMPLES, desc="matting", unit="photo", disable=hidden()):
         photo = example.read()
         maps = predict(network, photo, return_maps=True)
         cut = cutout(photo, maps.alpha)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from mattekit import trimap
 from mattekit._demo.examples import lemur
 from mattekit._demo.sheet import CELL, TITLES, panels
+from mattekit._progress import hidden
 from mattekit.blocks import HighResolutionDetailBranch, PyramidPooling, ReplaceFusion, SemanticContextBranch
 from mattekit.compositing import cutout
 from mattekit.encoders import HRNet
@@ -61,7 +62,7 @@ def fit(model: PPMatting, photo: np.ndarray, alpha: np.ndarray, *, steps: int = 
     generator = torch.Generator().manual_seed(0)
     optimiser = torch.optim.AdamW(model.parameters(), _LEARNING_RATE)
     model.train()
-    with tqdm(total=steps, desc="fitting", unit="step") as bar:
+    with tqdm(total=steps, desc="fitting", unit="step", disable=hidden()) as bar:
         for step in range(steps):
             for group in optimiser.param_groups:
                 group["lr"] = _LEARNING_RATE * (1 - step / steps) ** 0.9

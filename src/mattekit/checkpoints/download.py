@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from mattekit._progress import hidden
 from mattekit.checkpoints.wording import plain, shown
 from mattekit.photos import write_atomically
 
@@ -201,8 +202,18 @@ def _strong(response: http.client.HTTPResponse) -> str | None:
 def _write(response: http.client.HTTPResponse, part: Path, start: int, total: int | None, limits: Limits) -> None:
     size, most = start, limits.largest if total is None else total
     came, begun = 0, time.monotonic()
-    bar = tqdm(total=total, initial=start, unit="B", unit_scale=True, unit_divisor=1024, desc=part.stem)
-    with bar, part.open("ab") as file:
+    with (
+        tqdm(
+            total=total,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            desc=part.stem,
+            disable=hidden(),
+        ) as bar,
+        part.open("ab") as file,
+    ):
         while chunk := response.read1(_CHUNK):
             size += len(chunk)
             if size > most:

@@ -8,6 +8,8 @@ import argparse
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 from mattekit import __version__
 from mattekit.cli import ablate, compare, data, demo, evaluate, export, info, predict, train
@@ -50,23 +52,42 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="mattekit", description="Image matting from the command line.")
+    parser = _Parser(prog="mattekit", description="Image matting from the command line.")
     parser.add_argument("--version", action="version", version=f"mattekit {__version__}")
     subparsers = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS.values():
         command.add_parser(subparsers)
-    for name in (parser, *subparsers.choices.values()):  # before the command or after it
-        name.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="show no progress bars")
     if "_ARGCOMPLETE" in os.environ:  # set by argcomplete's hook in the shell
         with contextlib.suppress(ImportError):
             import argcomplete  # pyright: ignore[reportMissingImports] (optional)
 
             argcomplete.autocomplete(parser)
     args = parser.parse_args(argv)
-    if "quiet" in args:
-        os.environ["TQDM_DISABLE"] = "1"  # read when a command imports tqdm
     _accept_large_photos()
-    return COMMANDS[args.command].run(args)
+    with _without_bars() if "quiet" in args else contextlib.nullcontext():
+        return COMMANDS[args.command].run(args)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser of ``--quiet``, as are those of its commands and of their actions: it may stand anywhere."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.add_argument("--quiet", action="store_true", default=argparse.SUPPRESS, help="show no progress bars")
+
+
+@contextlib.contextmanager
+def _without_bars() -> Iterator[None]:
+    """Hide all bars, those of other libraries by tqdm too, in this process and in those it starts."""
+    before = os.environ.get("TQDM_DISABLE")
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TQDM_DISABLE"]
+        else:
+            os.environ["TQDM_DISABLE"] = before
 
 
 def _accept_large_photos() -> None:

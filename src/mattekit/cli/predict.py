@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mattekit._progress import hidden
 from mattekit.cli.parsers import SubParsers
 from mattekit.cli.signals import Stopped, finishing
 from mattekit.cli.status import status_of
@@ -167,7 +168,7 @@ def _predict_all(tasks: list[Task], total: int, steps: Steps) -> int:
 
     done = failures = 0
     ended: BaseException | None = None
-    with finishing() as pending, tqdm(total=len(tasks), desc="predicting", unit="photo") as bar:
+    with finishing() as pending, tqdm(total=len(tasks), desc="predicting", unit="photo", disable=hidden()) as bar:
 
         def is_stopped() -> bool:
             return ended is not None or pending.stopped is not None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mattekit._progress import hidden
 from mattekit.data.layouts import find_folders
 from mattekit.data.pairs import Folder, match
 from mattekit.data.reading import has_colours, images_by_stem, read_cutout
@@ -51,7 +52,7 @@ def check_folder(root: Folder, *, progress: bool = False) -> tuple[int, list[str
     order = sorted(found, key=("image", "foreground", "alpha", "trimap", "background").index)
     groups = match({field: found[field] for field in order}, problems)
     sizes: dict[Path, tuple[int, int]] = {}
-    for field, path in tqdm(files, desc="reading", unit="file", disable=not progress):
+    for field, path in tqdm(files, desc="reading", unit="file", disable=hidden(progress)):
         look = _CHECKS.get(field, _look_at_picture)
         if field == "foreground" and "alpha" not in folders:
             look = _look_at_cutout

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mattekit._progress import hidden
 from mattekit.data.loader import sample_generator
 from mattekit.data.pairs import Folder
 from mattekit.data.sample import PICTURES, Sample
@@ -49,7 +50,8 @@ def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: in
         _write(sample, name, Path(out), layers)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding PNG lets other threads run
-        for _ in tqdm(pool.map(write, range(len(source))), "writing", len(source), unit="sample", disable=not progress):
+        writing = pool.map(write, range(len(source)))
+        for _ in tqdm(writing, "writing", len(source), unit="sample", disable=hidden(progress)):
             pass
 
 

@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from mattekit._checks import check_choice
+from mattekit._progress import hidden
 from mattekit.evaluation.folders import PathLike
 from mattekit.evaluation.matching import Pair, match_pairs
 from mattekit.evaluation.pool import Outcome, run_all
@@ -113,6 +114,8 @@ def estimate_mattes(
         >>> estimate_mattes("closed_form", "photos", "trimaps", "mattes/closed_form")  # doctest: +SKIP
         {}
     """
+    from tqdm import tqdm
+
     check_choice("method", method, tuple(CLASSICAL))
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
@@ -125,11 +128,8 @@ def estimate_mattes(
         return {}
     _pymatting()  # here, so that it compiles itself once and not once a worker
     outcomes = run_all(tasks, _Estimating(method), min(workers, len(tasks)))
-    if progress:
-        from tqdm import tqdm
-
-        outcomes = tqdm(outcomes, total=len(tasks), unit="matte")
-    failures = {task.pair.name: outcome.failure for task, outcome in outcomes if outcome.result is None}
+    bar = tqdm(outcomes, total=len(tasks), unit="matte", disable=hidden(progress))
+    failures = {task.pair.name: outcome.failure for task, outcome in bar if outcome.result is None}
     return dict(sorted(failures.items()))
 
 

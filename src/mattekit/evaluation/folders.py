@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from mattekit._checks import check_choice
+from mattekit._progress import hidden
 from mattekit.evaluation.matching import Item, match
 from mattekit.evaluation.pool import Outcome, run_all
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
@@ -167,12 +168,11 @@ def score_items(
     Raises:
         ValueError: If trimaps are checked, and none of them has an unknown pixel.
     """
-    outcomes = run_all(items, scoring, min(workers, len(items)))
-    if progress:
-        from tqdm import tqdm
+    from tqdm import tqdm
 
-        outcomes = tqdm(outcomes, total=len(items), unit="image")
-    by_name = {item.name: outcome for item, outcome in outcomes}
+    outcomes = run_all(items, scoring, min(workers, len(items)))
+    bar = tqdm(outcomes, total=len(items), unit="image", disable=hidden(progress))
+    by_name = {item.name: outcome for item, outcome in bar}
     found = {item.name: by_name[item.name] for item in items}
     scores = FolderScores(
         images={name: outcome.result for name, outcome in found.items() if outcome.result is not None},

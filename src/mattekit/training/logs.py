@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mattekit._progress import hidden
 from mattekit.photos import write_atomically
 from mattekit.training.checkpoint import ResumeError
 from mattekit.training.settings import Settings
@@ -56,7 +57,7 @@ class Log:
             initial=iteration,
             desc="training" if accelerator.num_processes == 1 else f"training in {accelerator.num_processes} processes",
             unit="step",
-            disable=not (is_main and progress),
+            disable=hidden(is_main and progress),
         )
         if is_main:
             _cut(folder / "log.csv", iteration)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import multiprocessing
 import subprocess
 import sys
 
@@ -30,6 +31,7 @@ from mattekit.data import (
     sample_generator,
 )
 from mattekit.training import fingerprint, hold_out
+from oracles.telling_source import Telling
 
 
 class Drawn:
@@ -266,3 +268,15 @@ def test_workers_start_beside_threads_of_opencv():
     assert (
         subprocess.run([sys.executable, "-c", script], timeout=60, capture_output=True, check=True).stdout == b"1 4\n"
     )
+
+
+def test_workers_that_are_spawned_are_as_forked_ones(monkeypatch):
+    """As on macOS and Windows: they had neither this process's limit of pixels nor OpenCV's one thread."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 12345)
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    try:
+        batch = next(iter(Loader(Telling(), batch_size=1, workers=1)))
+    finally:
+        multiprocessing.set_start_method(before, force=True)
+    assert batch.names == ("12345 pixels, 1 thread",)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from mattekit import trimap
@@ -154,10 +156,11 @@ class Loader:
             collate_fn=_as_it_is,
             pin_memory=torch.cuda.is_available(),
             generator=own,
+            worker_init_fn=partial(_start_worker, Image.MAX_IMAGE_PIXELS),
         )
         if not self.workers:
             return iter(batches)
-        with _one_thread_each():
+        with _without_threads():
             return iter(batches)
 
     def _plans(self) -> Iterator["_Plan"]:
@@ -248,12 +251,22 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Let the workers that start within be the parallelism: their OpenCV has no threads of its own.
+def _start_worker(most_pixels: int | None, number: int) -> None:
+    """Read photos as large as the parent does, and let the workers be the parallelism: OpenCV has no threads of its own.
 
-    The threads end before the workers are forked, for a process that is forked beside running ones waits for them
-    for ever. Afterwards this process has as many as before.
+    A worker that is forked has both from its parent, one that is spawned, as on macOS and Windows, neither.
+    """
+    import cv2
+
+    cv2.setNumThreads(0)
+    Image.MAX_IMAGE_PIXELS = most_pixels
+
+
+@contextmanager
+def _without_threads() -> Iterator[None]:
+    """End OpenCV's threads, for a worker that is forked beside running ones waits for them for ever.
+
+    Afterwards this process has as many as before.
     """
     import cv2
 

@@ -152,9 +152,44 @@ class MadeFrom:
         return MadeFrom, (self.array,)
 
 
+class Items(list):
+    def __init__(self, items, side):
+        super().__init__(items)
+        self.side = side
+
+
+class Named(dict):
+    pass
+
+
+def named(name):
+    values = Named(a=1)
+    values.name = name
+    return values
+
+
+def closing_over(side):
+    def resized(photo, *, sharp=side > 4):
+        return side
+
+    return resized
+
+
+def default(side):
+    return lambda photo, side=side: side
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
+        (lambda: Items([1], 3), lambda: Items([1], 4)),
+        (lambda: named("a"), lambda: named("b")),
+        (lambda: closing_over(3), lambda: closing_over(4)),
+        (lambda: default(3), lambda: default(4)),
+        (lambda: Slots(3).__init__, lambda: Slots(4).__init__),
+        (lambda: np.random.default_rng(0).normal, lambda: np.random.default_rng(1).normal),
+        (lambda: {Slots(3), Slots(5)}, lambda: {Slots(3), Slots(4)}),
+        (lambda: {Slots(3): 0}, lambda: {Slots(4): 0}),
         (lambda: range(90), lambda: range(10, 100)),
         (lambda: partial(int, base=2), lambda: partial(int, base=8)),
         (lambda: deque([1, 2]), lambda: deque([1, 3])),
@@ -168,15 +203,36 @@ class MadeFrom:
         (lambda: torch.zeros(2, dtype=torch.bfloat16), lambda: torch.ones(2, dtype=torch.bfloat16)),
     ],
 )
-def test_a_fingerprint_sees_what_has_no_dict(first, second):
+def test_a_fingerprint_sees_what_shows_in_no_dict(first, second):
     assert fingerprint([first()]) == fingerprint([first()])
     assert fingerprint([first()]) != fingerprint([second()])
 
 
+def test_a_fingerprint_ignores_the_place_of_files_that_are_keys():
+    assert fingerprint({Path("a/cat.png"): 1}) == fingerprint({Path("b/cat.png"): 1})
+    assert fingerprint({Path("a/cat.png"), "dog"}) == fingerprint({Path("b/cat.png"), "dog"})
+    assert fingerprint({Path("a/cat.png")}) != fingerprint({Path("a/dog.png")})
+
+
+class Node:
+    """One of a tree, whose children know their parent."""
+
+    def __init__(self, parent=None):
+        self.parent, self.children = parent, set()
+        self.walk = lambda: self.children
+
+
+def test_what_holds_itself_is_told_once():
+    root = Node()
+    root.children.add(Node(root))
+    assert len(fingerprint(root)) == 16
+
+
 def test_fingerprints_stay_what_they_were():
-    """People resume runs: these are the sums of commit 0ce3b55."""
+    """People resume runs: these are the sums of commit 0ce3b55, and of a62f3b5."""
     assert fingerprint(SyntheticMattes(seed=1)) == "710116abf9d68749"
     assert fingerprint(paper_transform(512)) == "e2ba15c286c5ef8e"
+    assert fingerprint([{"a": 1, 2: None}, {"b", 3}, np.sqrt, len]) == "3b5e24de11640074"
 
 
 def test_what_cannot_tell_what_it_is_must_be_told():

@@ -252,7 +252,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(most_pixels: int | None, number: int) -> None:
-    """Read photos as large as the parent does, and let the workers be the parallelism: OpenCV has no threads of its own.
+    """Read photos as large as the parent does, and let the workers be the parallelism, without threads of OpenCV's.
 
     A worker that is forked has both from its parent, one that is spawned, as on macOS and Windows, neither.
     """

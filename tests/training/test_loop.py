@@ -21,7 +21,9 @@ from mattekit.data import (
     Mix,
     Sample,
     collate,
+    open_folder,
     pair_up,
+    write_samples,
 )
 from mattekit.data.sources import group_of, name_of
 from mattekit.inference import predict
@@ -280,15 +282,29 @@ def composites(root, foregrounds, each):
 
 def test_no_foreground_is_trained_on_and_held_out(tmp_path):
     fixed, folders = composites(tmp_path, foregrounds=10, each=3)
-    mixed = Mix([fixed, MergeForegrounds(folders)])
-    for source, count in ((fixed, 10), (folders, 10), (mixed, 20), (Part(mixed, range(30, 60)), 10)):
+    mixed = Mix([fixed, MergeForegrounds(folders)])  # of the same files
+    for source in (fixed, folders, mixed, Part(mixed, range(30, 60))):
         parts = hold_out(source, 0.2)
         assert sorted(parts[0].indices + parts[1].indices) == list(range(len(source)))
-        # the fixed ones are called by foreground and background; the mix has two foregrounds of each name
-        left, kept = ({(i // 30, name_of(source, i).partition("_")[0]) for i in part.indices} for part in parts)
+        # the fixed ones are called by foreground and background
+        left, kept = ({name_of(source, i).partition("_")[0] for i in part.indices} for part in parts)
         assert not left & kept
-        assert (len(left), len(kept)) == (count * 0.8, count * 0.2)
+        assert (len(left), len(kept)) == (8, 2)
         assert len({group_of(parts[0], k) for k in range(len(parts[0]))}) == len(left)
+
+
+def test_no_photo_that_comes_twice_is_trained_on_and_held_out(tmp_path, monkeypatch):
+    """A folder that is named twice, to weigh more; its photos were trained on and validated on."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("people", "animals"):
+        write_samples(type(SOURCE)(size=16, length=6), tmp_path / folder)
+    (tmp_path / "link").symlink_to("people")
+    folders = ["people", tmp_path / "people", "animals", "link"]
+    for share in (0.05, 0.2, 0.4, 0.9):
+        parts = hold_out(Mix([open_folder(folder) for folder in folders]), share)
+        left, kept = ({(i // 6 == 2, i % 6) for i in part.indices} for part in parts)
+        assert not left & kept
+        assert len(kept) == max(1, min(round(12 * share), 11))  # of the two folders' photos
 
 
 def test_one_foreground_alone_cannot_be_held_out(tmp_path):

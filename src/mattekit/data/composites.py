@@ -99,9 +99,9 @@ class CompositeFolders:
         """What the foreground is called; the background is drawn."""
         return self.files[index // self.backgrounds_each]["foreground"].stem
 
-    def group_of(self, index: int) -> int:
-        """Which of the foregrounds it is."""
-        return index // self.backgrounds_each
+    def group_of(self, index: int) -> Path:
+        """The file of the foreground."""
+        return self.files[index // self.backgrounds_each]["foreground"].resolve()
 
 
 def compose(foreground: np.ndarray, alpha: np.ndarray, background: np.ndarray, *, name: str = "") -> Sample:

@@ -99,7 +99,7 @@ class FixedComposites:
 
     def group_of(self, index: int) -> Path:
         """The file of the foreground, or of the photo."""
-        return self.pairs[index].foreground
+        return self.pairs[index].foreground.resolve()
 
 
 def _cover(background: np.ndarray, size: tuple[int, ...]) -> np.ndarray:

@@ -76,6 +76,10 @@ class PairFolder:
         """What the photo is called: its file's name without suffix."""
         return self.files[index]["image"].stem
 
+    def group_of(self, index: int) -> Path:
+        """The file of the photo."""
+        return self.files[index]["image"].resolve()
+
 
 def match(found: Mapping[str, Mapping[str, Path]], problems: list[str]) -> list[dict[str, Path]]:
     """The files of each sample by field, matched by name with those of the first field, and in the order of names.

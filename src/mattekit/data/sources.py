@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -17,7 +18,8 @@ class Source(Protocol):
     The generator is the sample's own: a source that draws, draws from it, so that a sample depends on the seed, the
     epoch and the index alone. A source may also have ``name_of(index)``, what a sample is called before it is read, so
     that an error can name one that cannot be; and ``group_of(index)``, by which samples of one foreground are told,
-    so that none of them is trained on where another is validated on.
+    so that none of them is trained on where another is validated on: a path, which is the same foreground in all
+    sources of a `Mix`, or anything else that can be a key, which is one within the source.
     """
 
     def __len__(self) -> int: ...
@@ -95,11 +97,12 @@ class Mix:
         return "" if self.is_weighted else name_of(*self._place(index))
 
     def group_of(self, index: int) -> Hashable:
-        """By what samples of one foreground are told, apart for each source; the index where they are drawn."""
+        """By what samples of one foreground are told; the index where they are drawn."""
         if self.is_weighted:
             return index
         source, within = self._place(index)
-        return id(source), group_of(source, within)
+        group = group_of(source, within)
+        return group if isinstance(group, Path) else (id(source), group)  # a file is one in all sources
 
     def _place(self, index: int) -> tuple[Source, int]:
         chosen = int(np.searchsorted(self._ends, index, side="right"))

@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 .PHONY: help demo test check lint types unit docs web dist benchmarks format clean
 .DEFAULT_GOAL := help
+# or an environment that could not be made, as without Debian's python3-venv, would count as made from then on
+.DELETE_ON_ERROR:
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'

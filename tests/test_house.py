@@ -3,7 +3,9 @@
 import ast
 import importlib
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -124,6 +126,17 @@ def test_the_sdist_has_what_the_makefile_runs():
     settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     run = set(re.findall(r"\s([\w.]+)/[\w./]+\.py\b", (root / "Makefile").read_text()))
     assert {".ci", "web"} <= run <= set(settings["targets"]["sdist"]["include"])
+
+
+@pytest.mark.skipif(shutil.which("make") is None or os.name != "posix", reason="there is no make")
+def test_an_environment_that_could_not_be_made_is_no_environment(tmp_path):
+    """As without Debian's python3-venv: the next make found a Python without pip, and went on with that."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nmkdir -p .venv/bin\ntouch .venv/bin/python\nexit 1\n")
+    python.chmod(0o755)
+    command = ["make", "-f", SOURCE.parent.parent / "Makefile", "PYTHON=./python", ".venv/bin/python"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode != 0
+    assert not (tmp_path / ".venv" / "bin" / "python").exists()
 
 
 def test_the_package_links_to_its_repository(monkeypatch):

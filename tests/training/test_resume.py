@@ -121,6 +121,15 @@ def test_a_run_resumed_when_done_is_done(tmp_path):
     assert run_scores(tmp_path / "run", resume=True) == scores
 
 
+def test_what_a_killed_run_was_writing_is_deleted(tmp_path):
+    parts = [tmp_path / f"{place}.0123456789abcdef.mattekit.part" for place in ("", "sheets/")]
+    (tmp_path / "sheets").mkdir()
+    for part in parts:
+        part.write_bytes(b"half")
+    run(tmp_path, resume=True, iterations=1)
+    assert not any(part.exists() for part in parts)
+
+
 def run_scores(folder, resume=False):
     validation = SyntheticMattes(seed=4, size=40, length=2)
     step, chosen = ConvolutionStep(Convolutions()), settings(iterations=2)

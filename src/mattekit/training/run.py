@@ -71,7 +71,8 @@ class Run:
         state = self._found(resume)
         if accelerator.is_main_process:
             folder.mkdir(parents=True, exist_ok=True)
-            clear_abandoned(folder)  # by a run that was killed while it wrote
+            for written in (folder, folder / "sheets"):
+                clear_abandoned(written)  # by a run that was killed while it wrote
             write_atomically(folder / "settings.toml", lambda file: file.write(settings.to_toml().encode()))
         seed = settings.seed + accelerator.process_index
         torch.manual_seed(seed)

@@ -86,6 +86,19 @@ def test_a_cutout_keeps_depth_and_profile(tmp_path, grey, suffix):
     assert (cutout.pixels == estimate_foreground(png.pixels, np.full((32, 48), 0.5, np.float32))).all()
 
 
+@pytest.mark.parametrize("suffix", ["webp", "jpg"])
+def test_a_photo_of_16_bits_has_8_where_the_format_has_no_more(tmp_path, grey, suffix):
+    deep = np.full((32, 48, 3), 51500, np.uint16)  # 200.4 in 8 bits
+    (tmp_path / "deep.png").write_bytes(encode("deep.png", deep, icc_profile=PROFILE))
+    options = ["--format", suffix, *(["--background", "black"] if suffix == "jpg" else [])]
+    assert predict(tmp_path / "deep.png", "--out", tmp_path / "out", *options) == 0
+    cutout = read_photo(tmp_path / "out" / f"deep_cutout.{suffix}")
+    assert cutout.pixels.dtype == np.uint8
+    assert cutout.icc_profile == PROFILE
+    assert (cutout.pixels == (100 if suffix == "jpg" else 200)).all()
+    assert (read_matte(tmp_path / "out" / f"deep_alpha.{suffix}", bits=None) == 128).all()
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp", "jpg"])
 def test_profiles_of_8_bits(tmp_path, grey, suffix):
     Image.new("RGB", (48, 32), tuple(COLOUR.tolist())).save(tmp_path / "a.png", icc_profile=PROFILE)

@@ -17,7 +17,7 @@ class Look:
 
     Attributes:
         suffix: That of the format.
-        bits: 8 or 16 a channel; None: as many as the photo has.
+        bits: 8 or 16 a channel; None: as many as the photo has, and the format can hold.
         background: What a cut-out is laid over, an image of 8 bits, or of one pixel where it is a colour, without
             alpha; None: nothing, so that the matte is its alpha channel.
     """
@@ -28,9 +28,10 @@ class Look:
 
     def encode(self, kind: str, photo: Photo, alpha: np.ndarray) -> bytes:
         """The file of a kind, ``alpha`` or ``cutout``, of a photo and its matte, (H, W) float32 in [0, 1]."""
-        from mattekit.photos.writing import encode
+        from mattekit.photos.writing import SUFFIXES_OF_16_BITS, encode
 
-        bits = self.bits or (16 if photo.pixels.dtype.itemsize == 2 else 8)
+        is_deep = photo.pixels.dtype.itemsize == 2 and self.suffix in SUFFIXES_OF_16_BITS
+        bits = self.bits or (16 if is_deep else 8)
         if kind == "alpha":
             return encode(f"photo{self.suffix}", _in_bits(alpha, bits))
         pixels = self._cut_out(photo, alpha, bits)

@@ -76,7 +76,12 @@ def _add_looks(group: Any) -> None:
     group.add_argument(
         "--format", choices=["png", "tif", "webp", "jpg"], default="png", help="%(choices)s (default: png)"
     )
-    group.add_argument("--bits", type=int, choices=[8, 16], help="bits a channel (default: as many as the photo has)")
+    group.add_argument(
+        "--bits",
+        type=int,
+        choices=[8, 16],
+        help="bits a channel (default: as many as the photo has; webp and jpg have 8)",
+    )
     group.add_argument(
         "--background", metavar="COLOUR|IMAGE", help="lay cut-outs over a colour (white, '#20a040') or an image"
     )

@@ -13,6 +13,8 @@ from PIL import Image
 
 from mattekit.photos.atomic import write_atomically, write_bytes_together
 
+SUFFIXES_OF_16_BITS = (".png", ".tif", ".tiff")
+
 
 def write_image(path: str | os.PathLike[str], pixels: np.ndarray) -> None:
     """Write a photo, matte or cut-out in the format of the suffix, whole or not at all.
@@ -62,7 +64,7 @@ def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: byt
         )
     if Image.registered_extensions().get(suffix) not in Image.SAVE:
         raise ValueError(f"the suffix must be that of an image format that Pillow writes, got {os.fspath(path)!r}")
-    if pixels.dtype == np.uint16 and suffix not in (".png", ".tif", ".tiff"):
+    if pixels.dtype == np.uint16 and suffix not in SUFFIXES_OF_16_BITS:
         raise OSError(f"16 bits a channel need .png or .tif, got {suffix}")
     if suffix == ".png" or pixels.dtype == np.uint16:
         return _encode_by_opencv(suffix, pixels, icc_profile)

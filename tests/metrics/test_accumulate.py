@@ -69,6 +69,18 @@ def test_forward_returns_the_batch_and_keeps_the_rest(cls):
 
 
 @each
+def test_a_batch_that_forward_refuses_costs_no_other(cls):
+    metric, function = cls(reduction="none"), CLASSES[cls]
+    metric(*BATCHES[0])
+    pred, alpha, trimap = BATCHES[1]
+    with pytest.raises(ValueError, match="trimap must hold only"):
+        metric(pred, alpha, torch.full_like(trimap, 7))
+    assert metric.compute().equal(function(*BATCHES[0]))
+    metric(*BATCHES[1])
+    assert metric.compute().equal(torch.cat([function(*arguments) for arguments in BATCHES]))
+
+
+@each
 def test_reset_pickle_and_copy(cls):
     metric = cls(region="whole")
     metric.update(*BATCHES[0])

@@ -46,7 +46,7 @@ class _ImageMetric(Metric):
         self.apply_trimap = apply_trimap
         self.check_trimap = check_trimap
         self.reduction = reduction
-        self._is_one_batch = False  # what compute() is asked about, during forward
+        self._scored: tuple[Tensor, Tensor] | None = None  # the one batch that forward() is about
         # MetricCollection takes metrics for the same whose states have the same names and equal values after the first
         # batch. Perfect predictions score 0 by every metric, so the names have to tell what this metric is.
         settings = (region, apply_trimap, check_trimap, *options)
@@ -61,6 +61,21 @@ class _ImageMetric(Metric):
 
     def update(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> None:
         """Add the images of a batch; arguments as the function takes them."""
+        scored = self._scored or self._score_batch(pred, alpha, trimap)
+        for state, values in zip((self._values, self._pixels), scored, strict=True):
+            getattr(self, state).append(values)
+
+    def forward(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> Any:
+        """Add a batch, and return its own value."""
+        # torchmetrics puts the images so far aside while it updates; they would be lost if that raised an error
+        self._scored = self._score_batch(pred, alpha, trimap)
+        try:
+            return super().forward(pred, alpha, trimap)
+        finally:
+            self._scored = None
+
+    def _score_batch(self, pred: Matte, alpha: Matte, trimap: Matte | None) -> tuple[Tensor, Tensor]:
+        """Values and pixels that counted, one of each an image."""
         batch = batch_of(
             pred,
             alpha,
@@ -69,16 +84,10 @@ class _ImageMetric(Metric):
             apply_trimap=self.apply_trimap,
             check_trimap=self.check_trimap,
         )
-        for state, values in ((self._values, self._score(batch)), (self._pixels, batch.pixels())):
-            getattr(self, state).append(torch.as_tensor(values, dtype=self.dtype, device=self.device).reshape(-1))
+        return self._vector(self._score(batch)), self._vector(batch.pixels())
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Add a batch, and return its own value."""
-        self._is_one_batch = True
-        try:
-            return super().forward(*args, **kwargs)
-        finally:
-            self._is_one_batch = False
+    def _vector(self, values: Any) -> Tensor:
+        return torch.as_tensor(values, dtype=self.dtype, device=self.device).reshape(-1)
 
     def compute(self) -> Tensor:
         """The mean over all images so far, or one value an image in the order they came; NaN or none before any.
@@ -87,7 +96,7 @@ class _ImageMetric(Metric):
             ValueError: If no image has a pixel of the region, and trimaps are checked.
         """
         values, pixels = self._gathered(self._values), self._gathered(self._pixels)
-        if self.check_trimap and not self._is_one_batch and len(values) and not pixels.any():
+        if self.check_trimap and self._scored is None and len(values) and not pixels.any():
             raise ValueError(
                 f"trimap must have {self.region or 'unknown'} pixels in at least one image, got none in all "
                 f"{len(values)}; check_trimap=False lets that pass"

@@ -241,6 +241,79 @@ def test_samples_of_no_certain_scale(tmp_path, read, values, message):
         read(tmp_path / "a.tif")
 
 
+def tiff(samples, bits, photometric, *, planar=1, extra=(), data=None):
+    """An uncompressed TIFF of samples (H, W, C); of channels one after another (C, H, W)."""
+    data = samples.tobytes() if data is None else data
+    height, width, channels = samples.shape if planar == 1 else (*samples.shape[1:], len(samples))
+    size = len(data) // (channels if planar == 2 else 1)
+    strips = range(8, 8 + len(data), size)
+    tags = {
+        256: ("I", [width]),
+        257: ("I", [height]),
+        258: ("H", [bits] * channels),
+        259: ("H", [1]),
+        262: ("H", [photometric]),
+        273: ("I", strips),
+        277: ("H", [channels]),
+        278: ("I", [height]),
+        279: ("I", [size] * len(strips)),
+        284: ("H", [planar]),
+        338: ("H", extra),
+        339: ("H", [3 if samples.dtype.kind == "f" else 1] * channels),
+    }
+    tags = {tag: entry for tag, entry in tags.items() if len(entry[1])}
+    end = 8 + len(data)
+    beyond = end + 2 + 12 * len(tags) + 4
+    entries, values = b"", b""
+    for tag, (kind, numbers) in tags.items():
+        packed = struct.pack(f"<{len(numbers)}{kind}", *numbers)
+        if len(packed) > 4:
+            values, packed = values + packed, struct.pack("<I", beyond + len(values))
+        entries += struct.pack("<HHI", tag, 3 if kind == "H" else 4, len(numbers)) + packed.ljust(4, b"\0")
+    return b"II*\0" + struct.pack("<I", end) + data + struct.pack("<H", len(tags)) + entries + bytes(4) + values
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_white_may_be_0(tmp_path, dtype):
+    values = np.random.default_rng(0).random((6, 9, 1)).astype(np.float32)
+    white = 1 if dtype == np.float32 else np.iinfo(dtype).max
+    stored = (values * white).astype(dtype)
+    (tmp_path / "a.tif").write_bytes(tiff(stored, stored.itemsize * 8, photometric=0))
+    matte = read_matte(tmp_path / "a.tif", bits=None)
+    np.testing.assert_allclose(matte / np.iinfo(matte.dtype).max, 1 - stored[..., 0] / white, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_channel_of_no_known_meaning_is_left_out(tmp_path, dtype):
+    stored = np.random.default_rng(0).integers(0, 256, (6, 9, 4)).astype(dtype)
+    (tmp_path / "a.tif").write_bytes(tiff(stored, stored.itemsize * 8, photometric=2, extra=[0]))
+    found = read_photo(tmp_path / "a.tif")
+    np.testing.assert_array_equal(found.pixels, stored[..., :3])
+    assert found.alpha is None
+
+
+def test_channels_of_8_bits_may_stand_one_after_another(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(photo().transpose(2, 0, 1), 8, photometric=2, planar=2))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), photo())
+
+
+@pytest.mark.parametrize("read", [read_image, read_matte, measure])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (tiff(np.ones((3, 6, 9), np.uint16), 16, 2, planar=2), "its channels of 16 bits stand one after another"),
+        (tiff(np.ones((3, 6, 9), np.float32), 32, 2, planar=2), "its channels of 32 bits stand one after another"),
+        (tiff(np.ones((6, 9, 2), np.uint16), 16, 1, extra=[2]), "it has 2 channels of 16 bits, which cannot be read"),
+        (tiff(np.ones((6, 8, 1), np.uint16), 12, 1, data=bytes(72)), "its samples have 12 bits"),
+    ],
+)
+def test_a_tiff_that_would_be_read_wrong(tmp_path, read, data, message):
+    """Pillow or OpenCV give other numbers for these, without a word."""
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(OSError, match=message):
+        read(tmp_path / "a.tif")
+
+
 def test_a_foreign_tiff_is_measured_before_it_is_decoded(tmp_path):
     """A few bytes that claim 100,000 x 100,000 pixels of floats."""
     cv2.imwrite(str(tmp_path / "a.tif"), np.zeros((4, 5, 3), np.float32))

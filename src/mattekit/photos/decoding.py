@@ -16,14 +16,15 @@ from typing import BinaryIO, TypeAlias, cast
 import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageFile
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
+from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 
 from mattekit._checks import outside_unit
 
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 """A path, or an open file that can be searched."""
 
-_ORIENTATION, _TIFF_WIDTH, _TIFF_HEIGHT = 0x0112, 256, 257
+_ORIENTATION = 0x0112
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _CHANNELS, _PLANAR, _PROFILE = 256, 257, 258, 262, 277, 284, 34675  # of TIFF
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
 _HIGHEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _ROUNDING = 1e-6  # how far a float may pass 0 or 1, as resizing and blurring leave it
@@ -192,6 +193,8 @@ def _decode(file: BinaryIO) -> Decoded:
             raise
         return _decode_foreign_tiff(file)
     with image:
+        tags = image.tag_v2 if isinstance(image, TiffImageFile) else ImageFileDirectory_v2()
+        _check_samples(tags)
         tiles = str(image.tile)
         image.load()
         orientation, profile = _orientation(image), image.info.get("icc_profile")
@@ -199,13 +202,25 @@ def _decode(file: BinaryIO) -> Decoded:
             values = np.asarray(image)
             if image.mode == "I" and image.format in ("PNG", "PPM"):  # older Pillows' mode for 16 bits
                 values = values.astype(np.uint16)
-            return _upright(_as_integers(values), image.mode, orientation, profile)
+            pixels = _as_integers(values)
+            return _upright(~pixels if tags.get(_PHOTOMETRIC) == 0 else pixels, image.mode, orientation, profile)
         if ";16" in tiles and "RGBa" not in tiles and image.mode in ("RGB", "RGBA", "LA"):  # Pillow keeps 8 bits
-            return _upright(_as_integers(_decode_by_opencv(file, image.size)), image.mode, orientation, profile)
+            pixels = _as_integers(_decode_by_opencv(file, image.size))
+            pixels = pixels[..., :3] if image.mode == "RGB" else pixels  # without channels of no known meaning
+            return _upright(pixels, image.mode, orientation, profile)
         if image.has_transparency_data:
             return _upright(np.asarray(image.convert("RGBA")), image.mode, orientation, profile)
         plain = image.convert(_PLAIN[image.mode]) if image.mode in _PLAIN else image
         return _upright(np.asarray(plain), image.mode, orientation, profile)
+
+
+def _check_samples(tags: ImageFileDirectory_v2) -> None:
+    """Raise ValueError for a TIFF whose samples Pillow and OpenCV would take for others, without a word."""
+    bits = max(tags.get(_BITS, (1,)))
+    if 8 < bits < 16:
+        raise ValueError(f"its samples have {bits} bits: save it with 8 or 16")
+    if bits > 8 and tags.get(_PLANAR) == 2 and tags.get(_CHANNELS, 1) > 1:
+        raise ValueError(f"its channels of {bits} bits stand one after another: save it with the channels interleaved")
 
 
 def _upright(pixels: np.ndarray, mode: str, orientation: int, profile: bytes | None) -> Decoded:
@@ -248,10 +263,15 @@ def _decode_foreign_tiff(file: BinaryIO) -> Decoded:
     tags = ImageFileDirectory_v2(file.read(8))
     file.seek(tags.next)
     tags.load(file)
-    width, height = int(tags[_TIFF_WIDTH]), int(tags[_TIFF_HEIGHT])
+    width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and width * height > 2 * limit:
         raise Image.DecompressionBombError(f"{width} x {height} pixels are more than the limit of {2 * limit}")
+    _check_samples(tags)
     turned = 5 <= int(tags.get(_ORIENTATION, 1)) <= 8  # OpenCV turns a TIFF upright itself
-    pixels = _as_integers(_decode_by_opencv(file, (height, width) if turned else (width, height)))
-    return _upright(pixels, "RGB" if pixels.ndim == 3 else "F", 1, tags.get(34675))
+    pixels = _decode_by_opencv(file, (height, width) if turned else (width, height))
+    bits, channels = max(tags.get(_BITS, (1,))), tags.get(_CHANNELS, 1)
+    if (pixels.itemsize * 8, pixels.size) != (bits, width * height * channels):
+        raise ValueError(f"it has {channels} channels of {bits} bits, which cannot be read: save it as PNG")
+    pixels = _as_integers(pixels)
+    return _upright(pixels, "RGB" if pixels.ndim == 3 else "F", 1, tags.get(_PROFILE))

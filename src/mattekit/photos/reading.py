@@ -16,7 +16,8 @@ class Photo(NamedTuple):
     """A photo as its file has it, turned upright.
 
     Attributes:
-        pixels: RGB, (H, W, 3), uint8 in 0..255, or uint16 in 0..65535 where the file has more than 8 bits.
+        pixels: RGB, (H, W, 3), uint8 in 0..255, or uint16 in 0..65535 where the file has more than 8 bits; of colours
+            only in PNG and TIFF, without alpha multiplied in: of others 8 bits are read.
         alpha: The file's alpha channel, (H, W), of the same type; None if it has none.
         icc_profile: The RGB colour profile of ``pixels``; None where they are sRGB, or the file does not say.
     """
@@ -39,8 +40,9 @@ def read_photo(path: Source) -> Photo:
 
     Raises:
         OSError: If the file is missing, truncated, no image or no regular file; if its numbers have no agreed scale:
-            integers of 32 bits, and floats outside [0, 1]; or if it has more pixels than twice Pillow's limit,
-            ``PIL.Image.MAX_IMAGE_PIXELS``, which the command line sets for photos of 500 million.
+            integers of 32 bits, and floats outside [0, 1]; if it is a TIFF of a kind that would be read wrong: of 12
+            bits, of 16 with the channels one after another, or in grey with alpha; or if it has more pixels than twice
+            Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``, which the command line sets for photos of 500 million.
 
     Example:
         >>> from importlib.resources import files

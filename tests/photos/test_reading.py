@@ -474,6 +474,21 @@ def test_what_cannot_be_written(pixels, name, message):
             encode(suffix, pixels)
 
 
+@pytest.mark.parametrize(
+    ("shape", "name", "message"),
+    [
+        *(((4, 5, 4), f"a.{suffix}", "an alpha channel needs a format that keeps it") for suffix in ("bmp", "gif", "ppm")),
+        ((4, 5, 4), "a.jpg", "cannot write mode RGBA as JPEG"),
+        ((16384, 1), "a.webp", r"cannot encode \(16384, 1\) pixels as .webp: .* limit of 16383"),
+        ((65536, 1), "a.gif", r"cannot encode \(65536, 1\) pixels as .gif"),
+    ],
+)
+def test_what_a_format_cannot_hold_is_an_oserror(tmp_path, shape, name, message):
+    with pytest.raises(OSError, match=message):
+        write_image(tmp_path / name, np.zeros(shape, np.uint8))
+    assert not list(tmp_path.iterdir())
+
+
 def test_large_photos(tmp_path, monkeypatch):
     """Above Pillow's limit, of which it warns, and above twice as many pixels."""
     write_image(tmp_path / "a.png", photo())

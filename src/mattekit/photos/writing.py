@@ -72,13 +72,19 @@ def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: byt
 
 
 _SETTINGS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True, "exact": True}}
+_DROP_ALPHA = ("BMP", "DIB", "GIF", "PPM")  # without a word, or all but a bit of it
 
 
 def _encode(suffix: str, pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
     buffer = io.BytesIO()
     kind = Image.registered_extensions()[suffix]
+    if pixels.shape[2:] == (4,) and kind in _DROP_ALPHA:
+        raise OSError(f"an alpha channel needs a format that keeps it, such as .png, got {suffix}")
     settings = _SETTINGS.get(kind, {}) | ({} if icc_profile is None else {"icc_profile": icc_profile})
-    Image.fromarray(pixels).save(buffer, format=kind, **settings)
+    try:
+        Image.fromarray(pixels).save(buffer, format=kind, **settings)
+    except (OverflowError, ValueError) as error:  # of WebP, GIF and others, where sides are too long
+        raise OSError(f"cannot encode {pixels.shape} pixels as {suffix}: {error}") from error
     return buffer.getvalue()
 
 

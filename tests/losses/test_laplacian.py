@@ -86,6 +86,14 @@ def test_mgmattings_masked(pair, soft):
     assert laplacian_loss(*pair, mask, mask_levels=True).item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("pyramid", ["burt", "pooled"])
+def test_a_mask_of_ones_changes_nothing_whatever_the_sides(pyramid):
+    pred, alpha = torch.rand(2, 2, 1, 37, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    options = {"pyramid": pyramid, "residual": True}
+    masked = laplacian_loss(pred, alpha, torch.ones_like(alpha), mask_levels=True, **options)
+    assert masked.item() == pytest.approx(laplacian_loss(pred, alpha, **options).item(), rel=1e-12)
+
+
 def test_a_level_without_weights_adds_nothing(pair):
     mask = torch.zeros_like(pair[0])
     mask[:, :, 1::2] = 1  # of the first level alone

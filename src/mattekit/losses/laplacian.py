@@ -70,7 +70,7 @@ def laplacian_loss(
         residual: Compare what remains below the last band as well.
         mask_inputs: Multiply both mattes by the mask before anything else, instead of weighing the map by it.
         mask_levels: Weigh the coefficients of level s by every 2^s-th pixel of the mask, and take each level's mean by
-            its own weights, instead of weighing the map.
+            its own weights, instead of weighing the map. At the border a coefficient counts for the pixels it has.
 
     Returns:
         A scalar, or the map (N, C, H, W). The mean is over the channels, too.
@@ -128,13 +128,17 @@ def _map(
     for level, weight in enumerate(weights):
         is_residual = residual and level == len(weights) - 1
         band, rest = (rest, rest) if is_residual else split(rest)
-        band = band.abs()
+        spread = _enlarge(band.abs(), level, height, width)
         if mask is not None:
-            kept = mask[..., :: 2**level, :: 2**level]
-            band = band * kept * quotient(mask.sum(), 4**level * kept.sum())
-        spread = F.interpolate(band, scale_factor=2**level, mode="nearest") if level else band
-        total = total.add(spread[..., :height, :width], alpha=weight)
+            kept = _enlarge(mask[..., :: 2**level, :: 2**level], level, height, width)
+            spread = spread * kept * quotient(mask.sum(), kept.sum())
+        total = total.add(spread, alpha=weight)
     return total
+
+
+def _enlarge(x: Tensor, level: int, height: int, width: int) -> Tensor:
+    """Spread each coefficient over the pixels of the image that it stands for."""
+    return F.interpolate(x, scale_factor=2**level, mode="nearest")[..., :height, :width] if level else x
 
 
 def _split_burt(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,10 +32,10 @@ function canvasOf(width, height) {
   return canvas;
 }
 
-/** The size that the network sees: the short side at most SHORT_SIDE, each side a multiple of 32. */
+/** The size that the network sees: the short side at most SHORT_SIDE, then each side brought down to a multiple of 32. */
 export function networkSize(width, height) {
   const scale = Math.min(1, SHORT_SIDE / Math.min(width, height));
-  return [width, height].map((side) => Math.max(MULTIPLE, Math.floor((side * scale) / MULTIPLE + 1e-6) * MULTIPLE));
+  return [width, height].map((side) => Math.max(MULTIPLE, Math.floor(Math.round(side * scale) / MULTIPLE) * MULTIPLE));
 }
 
 /** A canvas as the network takes it: RGB in [0, 1], (1, 3, H, W). */
@@ -117,9 +117,9 @@ async function read(file) {
 
 let turn = 0;
 async function take(file) {
+  if (!file?.type.startsWith("image/")) return say("That is no image.", "error");
   const mine = ++turn;
   const late = () => mine !== turn; // another photo came meanwhile
-  if (!file?.type.startsWith("image/")) return say("That is no image.", "error");
   document.body.dataset.busy = "";
   try {
     say("Reading the photo …");

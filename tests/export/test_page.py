@@ -19,6 +19,7 @@ from PIL import Image
 
 from mattekit import export
 from mattekit.models import pp_matting
+from mattekit.photos import limit_short_side, to_multiple_of
 from oracles.networks import lively, small
 
 WEB = Path(__file__).parent.parent.parent / "web"
@@ -60,6 +61,41 @@ def picture(saved):
 def test_photos_are_shrunk_as_small_knows():
     (side,) = re.findall(r"SHORT_SIDE = (\d+);", (WEB / "matte.js").read_text())
     assert int(side) == pp_matting(weights="small").max_short_side
+
+
+@pytest.fixture(scope="module")
+def script(tmp_path_factory):
+    """What the page's script does, run by Node beside a network that waits."""
+    if shutil.which("node") is None:
+        pytest.skip("there is no Node")
+    folder = tmp_path_factory.mktemp("script")
+    shutil.copy(WEB / "matte.js", folder)
+    (folder / "package.json").write_text('{"type": "module"}')
+    (folder / "ort").mkdir()
+    (folder / "ort" / "ort.wasm.min.mjs").write_text(
+        "export const env = { wasm: {} };\n"
+        "export class Tensor {}\n"
+        "const run = () => computed.then(() => ({ alpha: { data: new Float32Array(64 * 32) } }));\n"
+        "export const InferenceSession = { create: async () => ({ run }) };\n"
+    )
+    command = ["node", str(Path(__file__).parent / "page.mjs"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_network_sees_the_size_that_predict_gives_it(script):
+    (limit,) = re.findall(r"SHORT_SIDE = (\d+);", (WEB / "matte.js").read_text())
+    for width, height, *seen in script["sizes"]:
+        shrunk = limit_short_side(np.empty((height, width), np.uint8), int(limit))
+        assert (seen[1], seen[0]) == to_multiple_of(shrunk).shape, (width, height)
+
+
+def test_a_photo_at_work_outlasts_what_is_refused(script):
+    assert script["refused"] == "That is no image."
+    assert script["busy"] is None
+    assert script["done"] == 1
+    assert script["said"].startswith("64 × 32 pixels")
 
 
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")

@@ -44,6 +44,16 @@ def test_bfloat16_gates_every_channel_alike():
     torch.testing.assert_close(gate(d, s), expected, rtol=2**-8, atol=0)  # the last bit
 
 
+def test_its_convolutions_can_be_wrapped():
+    """By an adapter such as LoRA's, which gives what the convolution gives and more, and has no ``in_channels``."""
+    gate, wrapped = GatedConv(3, 5), GatedConv(3, 5)
+    wrapped.load_state_dict(gate.state_dict())
+    for name in ("project", "weight"):
+        setattr(wrapped, name, nn.Sequential(getattr(wrapped, name), nn.Identity()))
+    d, s = torch.rand(1, 3, 8, 8), torch.rand(1, 5, 4, 4)
+    torch.testing.assert_close(wrapped(d, s), gate(d, s), rtol=0, atol=0)
+
+
 def test_bad_channels():
     with pytest.raises(ValueError, match=r"guidance must have shape \(N, 5, H, W\), got \(1, 4, 4, 4\)"):
         GatedConv(3, 5)(torch.rand(1, 3, 8, 8), torch.rand(1, 4, 4, 4))

@@ -58,8 +58,8 @@ class GatedConv(nn.Module):
 
     def forward(self, detail: Tensor, guidance: Tensor) -> Tensor:
         """Return the gated detail feature, (N, channels, H, W)."""
-        check_nchw("detail", detail, self.weight.in_channels)
-        check_nchw("guidance", guidance, self.project.in_channels)
+        check_nchw("detail", detail, self.channels)
+        check_nchw("guidance", guidance, self.guidance_channels)
         return self.blend(detail, resize_bilinear(self.project(guidance), detail.shape[-2:]))
 
     def blend(self, detail: Tensor, projected: Tensor) -> Tensor:

@@ -200,6 +200,17 @@ def test_runs_on_the_meta_device():
         assert small().eval()(torch.rand(1, 3, 64, 96)).alpha.shape == (1, 1, 64, 96)
 
 
+def test_to_empty_leaves_the_normalisation():
+    """Weights follow from a file, as networks are made that start without memory; mean and std are in none."""
+    expected = small(preprocessing=Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))
+    with torch.device("meta"):
+        model = small(preprocessing=expected.preprocessing)
+    model = nn.ModuleList([model]).to_empty(device="cpu")[0]
+    model.load_state_dict(expected.state_dict())
+    assert torch.equal(model.mean, expected.mean)
+    assert torch.equal(model.std, expected.std)
+
+
 def test_double_precision():
     model = trained_looking(small()).double()
     assert {part.dtype for part in model(torch.rand(1, 3, 32, 32, dtype=torch.double))} == {torch.double}

@@ -1,6 +1,6 @@
 """PP-Matting: the network of Figure 2, put together from its parts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -184,6 +184,14 @@ class PPMatting(nn.Module):
             buffer = getattr(self, name)
             buffer.copy_(torch.tensor(getattr(value, name), device=buffer.device).view_as(buffer))
         self._preprocessing = value
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PPMatting":
+        """Fill mean and std where ``to_empty`` gave them memory: no file of weights holds them."""
+        was_empty = self.mean.is_meta
+        super()._apply(fn, recurse)
+        if was_empty:
+            self.preprocessing = self._preprocessing
+        return self
 
     @property
     def max_short_side(self) -> int | None:

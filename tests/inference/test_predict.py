@@ -110,6 +110,33 @@ def test_limit_and_averaging_are_found_within_wrappers_of_wrappers():
     np.testing.assert_array_equal(wrapped.module.module.seen, model.seen)
 
 
+@pytest.mark.filterwarnings("ignore:this CPU has no instructions for bfloat16:UserWarning")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_prepared_network_is_found_within_a_wrapper(precision):
+    """In bfloat16 too it is given the photo in full, which the wrapper's parameters do not tell."""
+    ready, image = prepare(trained_looking(small()), precision=precision), photo(64, 96)
+    whole = predict(ready, image, return_maps=True).detail
+    wrapped = nn.DataParallel(ready)
+    np.testing.assert_array_equal(predict(wrapped, image, return_maps=True).detail, whole)
+    limited = predict(ready, image, return_maps=True, max_memory=10**8).detail
+    np.testing.assert_array_equal(predict(wrapped, image, return_maps=True, max_memory=10**8).detail, limited)
+
+
+def test_weights_of_integers_do_not_tell_the_precision():
+    """A quantised part's come first here; the photo is given in the type of those that are no integers."""
+
+    class Quantised(Brightness):
+        def __init__(self):
+            super().__init__()
+            del self.bn
+            self.packed = nn.Parameter(torch.zeros(4, dtype=torch.int8), requires_grad=False)
+            self.scale = nn.Parameter(torch.zeros(4, dtype=torch.float64))
+
+    model = Quantised()
+    predict(model, photo(32, 64))
+    assert model.seen.dtype == torch.float64
+
+
 @pytest.mark.parametrize("antialias", [False, True])
 def test_photos_are_shrunk_as_the_weights_know(antialias):
     """By means over squares of four pixels, or by a sample of the square's middle."""

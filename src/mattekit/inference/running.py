@@ -35,9 +35,12 @@ def outputs(
 ) -> Iterator[tuple[Window, Any]]:
     """Run a photo, window by window where it must be; ``sure``: as if all of it were transition."""
     size = pixels.shape[0], pixels.shape[1]
+    inner = unwrap(model)
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
-    dtype = torch.float32 if parameter is None or isinstance(model, PreparedMatting) else parameter.dtype
+    dtype = torch.float32
+    if not isinstance(inner, PreparedMatting):  # of quantised weights some are integers
+        dtype = next((x.dtype for x in model.parameters() if x.is_floating_point()), dtype)
     batch = to_batch(pixels, device)
     most = size[0] * size[1]
     if windows is not None:
@@ -47,7 +50,7 @@ def outputs(
     if windows is None and not sure and most == size[0] * size[1]:
         yield Window(0, 0, *size), model(to_unit(batch, dtype))
         return
-    halves = model if isinstance(model, PreparedMatting) else network_of(model)
+    halves = inner if isinstance(inner, PreparedMatting) else network_of(inner)
     encoded = halves.encode(Level([batch], size, lambda x: to_unit(x, dtype), stride=1))
     if sure:
         fusion = network_of(model).fusion
@@ -59,7 +62,8 @@ def outputs(
 
 def network_of(model: nn.Module) -> PPMatting:
     """The network whose two halves are run one by one, within what `prepare` made, or within a wrapper."""
-    network = model.network if isinstance(model, PreparedMatting) else unwrap(model)
+    network = unwrap(model)
+    network = network.network if isinstance(network, PreparedMatting) else network
     if not isinstance(network, PPMatting):
         raise TypeError(
             "model must be a PPMatting or a prepared one to run in windows or to follow a trimap or mask, "
@@ -111,8 +115,9 @@ def _array_of(output: Any, name: str, size: tuple[int, int]) -> np.ndarray:
 
 
 def prepared(model: nn.Module) -> PreparedMatting:
-    """Return a model itself where it is prepared, and else what `prepare` makes of it."""
-    return model if isinstance(model, PreparedMatting) else prepare(network_of(model))
+    """Return a model itself where it is prepared, within wrappers too, and else what `prepare` makes of it."""
+    inner = unwrap(model)
+    return inner if isinstance(inner, PreparedMatting) else prepare(network_of(inner))
 
 
 def limit_of(model: nn.Module, max_short_side: int | None) -> int | None:

@@ -488,6 +488,14 @@ def test_double_precision_models():
     assert_equal(prepare(copy.deepcopy(model).double())(image), model(image), atol=2e-5)
 
 
+def test_torchs_default_device_changes_nothing():
+    model, image = folded_state(small()), torch.rand(1, 3, 64, 96)
+    with torch.device("meta"):
+        ready = prepare(model)
+    assert ready.report == prepare(model).report
+    assert_equal(ready(image), prepare(model)(image), atol=0)
+
+
 @pytest.mark.parametrize("part", ["model", "encoder.bn1"])
 def test_a_model_in_training_is_refused_with_the_reason(part):
     model = small().eval()

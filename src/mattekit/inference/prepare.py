@@ -284,7 +284,8 @@ def _of_float64(device: torch.device) -> torch.device:
 
 def _tried(network: PPMatting) -> list[Tensor] | None:
     """What a network of float64 makes of an image of noise, but for alpha; None where it cannot be run so."""
-    image = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand((1, 3, 64, 64), generator=generator, dtype=torch.float64, device="cpu")
     try:
         with torch.no_grad(), torch.autocast(network.mean.device.type, enabled=False):
             output = network(image.to(network.mean.device))

@@ -101,8 +101,18 @@ def test_composites_are_what_their_layers_make(tmp_path):
         assert np.array_equal(sample.alpha, cutout[..., 3] / np.float32(255))
         alpha = sample.alpha[..., None]
         assert np.abs(sample.image - (alpha * sample.foreground + (1 - alpha) * sample.background)).max() < 0.51
-        names.add(sample.name)
-    assert names == {"cat over x", "cat over y"}
+        number, name = sample.name.removeprefix("cat_").split(" over ")
+        assert number == str(index)
+        names.add(name)
+    assert names == {"x", "y"}
+
+
+def test_several_samples_of_a_foreground_can_be_written(tmp_path):
+    """Of 20 backgrounds that are drawn from two, most are drawn twice."""
+    save(tmp_path / "fg" / "cat.png", mode="RGBA"), save(tmp_path / "bg" / "x.png"), save(tmp_path / "bg" / "y.png")
+    source = CompositeFolders(tmp_path / "fg", tmp_path / "bg", backgrounds_each=20)
+    write_samples(source, tmp_path / "out")
+    assert len(open_folder(tmp_path / "out")) == 20
 
 
 def test_foregrounds_with_mattes_of_their_own(tmp_path):

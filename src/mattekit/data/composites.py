@@ -23,7 +23,7 @@ class CompositeFolders:
         backgrounds: Folder of backgrounds.
         alphas: Folder of mattes, matched by names without suffix.
         backgrounds_each: How many samples each foreground gives in an epoch. The background of each, and the part of
-            it, are drawn.
+            it, are drawn. Several are told apart in their names, ``<foreground>_<k> over <background>``.
         place: Put the foreground somewhere into the background instead, whose size the photo then has: the least and
             the largest share of the background's height and width that it may take, which is drawn. For cut-outs that
             fill their files.
@@ -80,7 +80,8 @@ class CompositeFolders:
     def __call__(self, index: int, rng: np.random.Generator) -> Sample:
         """The foreground of an index over a background that is drawn."""
         check_index(index, self)
-        files = self.files[index // self.backgrounds_each]
+        which, number = divmod(index, self.backgrounds_each)
+        files, suffix = self.files[which], f"_{number}" if self.backgrounds_each > 1 else ""
         path = files["foreground"]
         if "alpha" not in files:
             foreground, alpha = read_cutout(path)
@@ -93,7 +94,7 @@ class CompositeFolders:
             background = cover(background, alpha.shape, rng)
         else:
             foreground, alpha = put(foreground, alpha, background.shape[:2], self.place, rng)
-        return compose(foreground, alpha, background, name=f"{path.stem} over {behind.stem}")
+        return compose(foreground, alpha, background, name=f"{path.stem}{suffix} over {behind.stem}")
 
     def name_of(self, index: int) -> str:
         """What the foreground is called; the background is drawn."""

@@ -1,6 +1,7 @@
 """Convolutions that call oneDNN: with the activation after them, which it applies while a result is in the cache."""
 
 import functools
+import math
 from typing import Any
 
 import torch
@@ -105,7 +106,7 @@ class OneDNNConv2d(nn.Conv2d):
         fits = input.device.type == "cpu" and known and input.ndim == 4
         name, numbers = _NAMES[type(self.activation)]
         apart = is_traced() or not fits or input.requires_grad
-        if apart or (name != "none" and not input.sum().isfinite()):
+        if apart or (name != "none" and not math.isfinite(input.sum().item())):
             return self.activation(super().forward(input))
         place = (self._around, self.stride, self.dilation, self.groups)
         return torch.ops.mkldnn._convolution_pointwise(input, self.weight, self.bias, *place, name, numbers, "")

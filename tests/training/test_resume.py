@@ -237,6 +237,15 @@ def test_what_holds_itself_is_told_once():
     assert len(fingerprint(root)) == 16
 
 
+def test_a_function_may_take_what_is_not_set_yet():
+    def resized():
+        return side
+
+    before = fingerprint(resized)
+    side = 4
+    assert fingerprint(resized) != before
+
+
 def test_fingerprints_stay_what_they_were():
     """People resume runs: these are the sums of commit 0ce3b55, and of a62f3b5."""
     assert fingerprint(SyntheticMattes(seed=1)) == "710116abf9d68749"

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 from collections.abc import Iterator, KeysView, Mapping, Sized, ValuesView
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CellType, FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ def _held(value: Any) -> list[Any]:
     owner = getattr(value, "__self__", None)
     held = [] if owner is None or isinstance(owner, ModuleType) else [owner]
     if isinstance(value, FunctionType) and "<locals>" in value.__qualname__:
-        taken = [cell.cell_contents for cell in value.__closure__ or ()]
+        taken = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]  # not set yet
         held += [*taken, value.__defaults__, value.__kwdefaults__]
     return held
 

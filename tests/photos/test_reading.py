@@ -283,6 +283,19 @@ def test_white_may_be_0(tmp_path, dtype):
     np.testing.assert_allclose(matte / np.iinfo(matte.dtype).max, 1 - stored[..., 0] / white, atol=1e-5)
 
 
+def test_white_may_be_0_where_the_large_byte_comes_first(tmp_path):
+    """Pillow does not know such files of 16 bits; OpenCV reads them."""
+    values = np.arange(54, dtype=np.uint16).reshape(6, 9) * 1000
+    tags = [(256, 4, 9), (257, 4, 6), (258, 3, 16), (259, 3, 1), (262, 3, 0), (273, 4, 122), (277, 3, 1), (279, 4, 108)]
+    entries = b"".join(
+        struct.pack(">HHI", tag, kind, 1) + (struct.pack(">HH", value, 0) if kind == 3 else struct.pack(">I", value))
+        for tag, kind, value in tags
+    )
+    start = b"MM\0*" + struct.pack(">IH", 8, len(tags)) + entries
+    (tmp_path / "a.tif").write_bytes(start.ljust(122, b"\0") + values.astype(">u2").tobytes())
+    np.testing.assert_array_equal(read_matte(tmp_path / "a.tif", bits=None), 65535 - values)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_channel_of_no_known_meaning_is_left_out(tmp_path, dtype):
     stored = np.random.default_rng(0).integers(0, 256, (6, 9, 4)).astype(dtype)

@@ -1,6 +1,7 @@
 """A run that is killed at any moment, and resumed, is the run that was left alone."""
 
 import csv
+import functools
 import re
 import subprocess
 import sys
@@ -184,6 +185,17 @@ def closing_over(side):
     return resized
 
 
+def times(factor):
+    def decorate(function):
+        @functools.wraps(function)
+        def multiplied(photo):
+            return function(photo) * factor
+
+        return multiplied
+
+    return decorate(closing_over)
+
+
 def default(side):
     return lambda photo, side=side: side
 
@@ -195,6 +207,7 @@ def default(side):
         (lambda: named("a"), lambda: named("b")),
         (lambda: closing_over(3), lambda: closing_over(4)),
         (lambda: default(3), lambda: default(4)),
+        (lambda: times(3), lambda: times(4)),
         (lambda: Slots(3).__init__, lambda: Slots(4).__init__),
         (lambda: np.random.default_rng(0).normal, lambda: np.random.default_rng(1).normal),
         (lambda: {Slots(3), Slots(5)}, lambda: {Slots(3), Slots(4)}),
@@ -244,6 +257,15 @@ def test_a_function_may_take_what_is_not_set_yet():
     before = fingerprint(resized)
     side = 4
     assert fingerprint(resized) != before
+
+
+def test_a_function_may_take_a_module():
+    import zlib
+
+    def packed(photo):
+        return zlib.compress(photo)
+
+    assert len(fingerprint(packed)) == 16
 
 
 def test_fingerprints_stay_what_they_were():

@@ -13,8 +13,8 @@ from mattekit.photos import resize
 FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 2
 EPS = 1e-4
-LEAST_RANGE = 1 / 255  # of a matte within a window, to follow colours there
-PIXELS = 2**16  # of either photo at a time, which bounds the memory
+LEAST_RANGE = 0.999 / 255  # of a matte within a window, to follow colours there; of 8 bits a step, however rounded
+PIXELS = 2**16  # of either photo whose products, or colours, are held at a time
 FIRST, SECOND = [0, 1, 2, 0, 0, 1, 0, 1, 2], [0, 1, 2, 1, 2, 2, 3, 3, 3]
 
 
@@ -65,7 +65,9 @@ def guided_upsample(
     alpha = alpha.astype(np.float32)
     most = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
     varied = _range(alpha, radius) >= LEAST_RANGE
-    coefficients = np.stack([_box(plane, radius) for plane in _fitted(alpha, small, varied, radius, eps * most**2)])
+    coefficients = _fitted(alpha, small, varied, radius, eps * most**2)
+    for plane in coefficients:
+        plane[:] = _box(plane, radius)
     upsampled = resize(coefficients[3], image.shape[:2])
     followed = _pixels_that_read(varied, radius, image.shape[:2])
     width = image.shape[1]

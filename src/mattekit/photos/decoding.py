@@ -273,5 +273,7 @@ def _decode_foreign_tiff(file: BinaryIO) -> Decoded:
     bits, channels = max(tags.get(_BITS, (1,))), tags.get(_CHANNELS, 1)
     if (pixels.itemsize * 8, pixels.size) != (bits, width * height * channels):
         raise ValueError(f"it has {channels} channels of {bits} bits, which cannot be read: save it as PNG")
+    if pixels.dtype == np.uint16 and tags.get(_PHOTOMETRIC) == 0:  # white, which OpenCV minds in other types alone
+        pixels = ~pixels
     pixels = _as_integers(pixels)
     return _upright(pixels, "RGB" if pixels.ndim == 3 else "F", 1, tags.get(_PROFILE))

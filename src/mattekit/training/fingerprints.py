@@ -57,6 +57,8 @@ def _parts(value: Any, within: tuple[int, ...]) -> Iterator[str]:
         yield own
     elif isinstance(value, _PLAIN):
         yield repr(value)
+    elif isinstance(value, ModuleType):
+        yield value.__name__
     elif isinstance(value, Path):
         yield value.name
         yield str(value.stat().st_size) if value.is_file() else ""
@@ -83,7 +85,7 @@ def _parts(value: Any, within: tuple[int, ...]) -> Iterator[str]:
         yield from _attributes(value, within)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         yield from _parts({field.name: getattr(value, field.name) for field in dataclasses.fields(value)}, within)
-    elif hasattr(value, "__qualname__"):  # a class or a function
+    elif hasattr(value, "__qualname__") and hasattr(value, "__module__"):  # a class or a function
         yield f"{value.__module__}.{value.__qualname__}"
         for held in _held(value):
             yield from _parts(held, (*within, id(value)))
@@ -107,7 +109,7 @@ def _held(value: Any) -> list[Any]:
     """What a method or a function holds beside its code; of one that can be imported its name tells all."""
     owner = getattr(value, "__self__", None)
     held = [] if owner is None or isinstance(owner, ModuleType) else [owner]
-    if isinstance(value, FunctionType) and "<locals>" in value.__qualname__:
+    if isinstance(value, FunctionType) and "<locals>" in value.__code__.co_qualname:  # whatever a decorator calls it
         taken = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]  # not set yet
         held += [*taken, value.__defaults__, value.__kwdefaults__]
     return held

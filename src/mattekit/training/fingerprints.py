@@ -110,7 +110,7 @@ def _held(value: Any) -> list[Any]:
     owner = getattr(value, "__self__", None)
     held = [] if owner is None or isinstance(owner, ModuleType) else [owner]
     if isinstance(value, FunctionType) and "<locals>" in value.__code__.co_qualname:  # whatever a decorator calls it
-        taken = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]  # not set yet
+        taken = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]  # but empty ones
         held += [*taken, value.__defaults__, value.__kwdefaults__]
     return held
 

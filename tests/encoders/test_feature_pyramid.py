@@ -57,6 +57,34 @@ def test_keeps_the_levels_that_are_asked_for():
     assert not any(name.startswith(("laterals.0", "outputs.0")) for name, _ in pyramid.named_parameters())
 
 
+def test_levels_are_narrower_for_who_reads_them():
+    """Each kept level is what the pyramid without ``channels`` returns, through a 1×1 convolution where it narrows."""
+    torch.manual_seed(0)
+    wide = FeaturePyramid(Steps(), (4, 5, 6), keep=(0, 2), plain=0).eval()
+    narrow = FeaturePyramid(Steps(), (4, 5, 6), keep=(0, 2), plain=0, channels=(3, 6)).eval()
+    narrow.load_state_dict(wide.state_dict(), strict=False)
+    assert isinstance(narrow, Encoder)
+    assert narrow.channels == (3, 6)
+    assert list(narrow.heads) == ["0"]
+    image = torch.rand(2, 3, 32, 48)
+    (fine, coarse), (narrowed, same) = wide(image), narrow(image)
+    head = narrow.heads["0"]
+    expected = torch.einsum("oi,nihw->nohw", head.weight[:, :, 0, 0], fine) + head.bias.view(-1, 1, 1)
+    torch.testing.assert_close(narrowed, expected)
+    torch.testing.assert_close(same, coarse)
+
+
+def test_a_level_that_nobody_asks_for_is_not_computed():
+    pyramid = FeaturePyramid(Steps(), (4, 5, 6), plain=0).eval()
+    seen = []
+    for key, output in pyramid.outputs.items():
+        output[0].register_forward_hook(lambda *_, key=key: seen.append(key))
+    *_, coarsest = pyramid.levels(torch.rand(1, 3, 32, 48))
+    assert seen == []
+    coarsest.whole()
+    assert seen == ["2"]
+
+
 def test_takes_on_the_encoders_statistics():
     encoder = Steps()
     encoder.mean, encoder.std = (0.4, 0.4, 0.4), (0.2, 0.2, 0.2)
@@ -73,6 +101,7 @@ def test_takes_on_the_encoders_statistics():
         ({"keep": (0, 3)}, r"keep must name levels 0 to 2, each once and in order, got \(0, 3\)"),
         ({"keep": ()}, r"keep must name levels 0 to 2, each once and in order, got \(\)"),
         ({"plain": 3}, "plain must be 0 to 2, got 3"),
+        ({"channels": (4, 5)}, r"channels must have 3 numbers, one for each level kept, got \(4, 5\)"),
     ],
 )
 def test_bad_arguments(options, message):

@@ -32,7 +32,7 @@ MAKERS = {
     "HRNet": lambda: HRNet((4, 6, 8, 10), **SIZES, padding="symmetric", upsampling="nearest", outputs=(0, 1, 4)),
     "EfficientNetLite": lambda: EfficientNetLite(width=0.25, depth=0.5),
     "FeaturePyramid": lambda: FeaturePyramid(
-        EfficientNetLite(width=0.25, depth=0.25), (4, 5, 6, 7, 8), keep=(0, 1, 3), plain=2
+        EfficientNetLite(width=0.25, depth=0.25), (4, 5, 6, 7, 8), keep=(0, 1, 3), plain=2, channels=(3, 5, 7)
     ),
     "ConvBNReLU": lambda: ConvBNReLU(3, 5, 1, dilation=2, bias=True),
     "GatedConv": lambda: GatedConv(4, 6),

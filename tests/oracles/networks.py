@@ -23,7 +23,9 @@ def small(*, guidance=(1, 3, 5), padding="same", wider=0, **options):
 
 def small_pyramid(**options):
     """The network of the small weights, in narrow: EfficientNet-Lite with a feature pyramid."""
-    encoder = FeaturePyramid(EfficientNetLite(width=0.25, depth=0.4), (4, 4, 8, 12, 12), keep=(0, 1, 3))
+    encoder = FeaturePyramid(
+        EfficientNetLite(width=0.25, depth=0.4), (6, 8, 10, 12, 12), keep=(0, 1, 3), plain=0, channels=(4, 4, 12)
+    )
     widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
     context = SemanticContextBranch(12, pooling=PyramidPooling(12, 9), widths=widths)
     detail = HighResolutionDetailBranch(

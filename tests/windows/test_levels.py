@@ -52,10 +52,10 @@ def test_whole_factors_give_the_same_bits(factors):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_resized_in_full(dtype):
     x = rand(1, 2, 9, 7).to(dtype)
-    part = resize_part(x, (range(9), range(7)), (9, 7), (20, 30), (range(20), range(30)))
+    part = resize_part(x, (range(9), range(7)), (9, 7), (20, 30), (range(1, 20), range(30)))
     assert part.dtype == dtype
     full = resize_bilinear(x.float(), (20, 30)).to(dtype)
-    torch.testing.assert_close(part, full, rtol=0, atol=2**-8)
+    torch.testing.assert_close(part, full[:, :, 1:], rtol=0, atol=2**-8)
     assert dtype == torch.float16 or resize_bilinear(x, (20, 30)).equal(full)
 
 

@@ -1,13 +1,14 @@
 """The feature pyramid of Lin et al. (2017): what the coarse features know is carried to the finer ones."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
 from mattekit._init import he_normal_
 from mattekit.encoders._protocol import Encoder
-from mattekit.windows import resize_bilinear
+from mattekit.windows import Level, levels_of, size_of, through
 
 
 class FeaturePyramid(nn.Module):
@@ -23,6 +24,8 @@ class FeaturePyramid(nn.Module):
         keep: Which levels to return, in increasing order. PP-Matting gives the first two to its detail branch and the
             last to its context branch. None: all.
         plain: How many of the finest levels take nothing from above.
+        channels: Channels of the levels that are returned, where a reader cannot afford the width that a level has
+            within the pyramid: a 1×1 convolution brings it there. None: their widths.
 
     Attributes:
         channels: Channels of the levels that are kept.
@@ -31,7 +34,7 @@ class FeaturePyramid(nn.Module):
     Raises:
         TypeError: If ``encoder`` is no module.
         ValueError: If ``widths`` are not as many as the encoder's features, ``keep`` does not name levels in increasing
-            order, or ``plain`` leaves no level to build a pyramid of.
+            order, ``plain`` leaves no level to build a pyramid of, or ``channels`` are not as many as ``keep``.
 
     Source:
         Lin et al. 2017, arXiv 1612.03144, section 3. There all levels have 256 channels; here each has its own, so that
@@ -49,7 +52,13 @@ class FeaturePyramid(nn.Module):
     """
 
     def __init__(
-        self, encoder: Encoder, widths: Sequence[int], *, keep: Sequence[int] | None = None, plain: int = 1
+        self,
+        encoder: Encoder,
+        widths: Sequence[int],
+        *,
+        keep: Sequence[int] | None = None,
+        plain: int = 1,
+        channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(encoder, nn.Module):
@@ -62,11 +71,13 @@ class FeaturePyramid(nn.Module):
             raise ValueError(f"keep must name levels 0 to {count - 1}, each once and in order, got {keep}")
         if not 0 <= plain < count:
             raise ValueError(f"plain must be 0 to {count - 1}, got {plain}")
+        if channels is not None and len(channels) != len(keep):
+            raise ValueError(f"channels must have {len(keep)} numbers, one for each level kept, got {tuple(channels)}")
         self.encoder = encoder
         self.widths = tuple(widths)
         self.keep = keep
         self.plain = plain
-        self.channels = tuple(widths[level] for level in keep)
+        self.channels = tuple(widths[level] for level in keep) if channels is None else tuple(channels)
         self.strides = tuple(encoder.strides[level] for level in keep)
         for name in ("mean", "std"):  # what the encoder's weights expect holds for the pyramid
             if hasattr(encoder, name):
@@ -78,23 +89,43 @@ class FeaturePyramid(nn.Module):
             {str(i): nn.Conv2d(widths[i + 1], widths[i], 1, bias=False) for i in levels if plain <= i < count - 1}
         )
         self.outputs = nn.ModuleDict({str(i): _output(widths[i], 1 if i < plain else 3) for i in levels})
+        self.heads = nn.ModuleDict(
+            {
+                str(i): nn.Conv2d(widths[i], returned, 1)
+                for i, returned in zip(keep, self.channels, strict=True)
+                if returned != widths[i]
+            }
+        )
         he_normal_(self.laterals)
         he_normal_(self.descents)
         he_normal_(self.outputs)
+        he_normal_(self.heads)
+        self.tile_bytes: int | None = None
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the kept levels for a normalised image, (N, 3, H, W), the highest resolution first."""
         check_nchw("image", image, 3)
-        levels: dict[int, Tensor] = {}
-        for level, feature in reversed(list(enumerate(self.encoder(image)))):
+        return [level.whole() for level in self.levels(image)]
+
+    def levels(self, image: Tensor | Level) -> list[Level]:
+        """Return what ``forward`` returns, as levels: a level that nobody asks for is not computed."""
+        levels: dict[int, Level] = {}
+        features = levels_of(self.encoder, image, tile_bytes=self.tile_bytes)
+        for level, feature in reversed(list(enumerate(features))):
             key = str(level)
             if key not in self.laterals:
                 break
-            x = self.laterals[key](feature)
+            joined = [through(feature, self.laterals[key])]
             if key in self.descents:
-                x = x + resize_bilinear(self.descents[key](levels[level + 1]), x.shape[-2:])
-            levels[level] = self.outputs[key](x)
-        return [levels[level] for level in self.keep]
+                joined.append(through(levels[level + 1], self.descents[key]))
+            output = self.outputs[key]
+            levels[level] = Level(joined, size_of(feature), partial(_joined, output), halo=output)
+        heads = {level: self.heads[str(level)] for level in self.keep if str(level) in self.heads}
+        return [through(levels[level], heads[level]) if level in heads else levels[level] for level in self.keep]
+
+
+def _joined(output: nn.Module, lateral: Tensor, *above: Tensor) -> Tensor:
+    return output(sum(above, lateral))
 
 
 def _output(channels: int, kernel_size: int) -> nn.Sequential:

@@ -152,7 +152,7 @@ class PPMatting(nn.Module):
         if not is_traced() and shrunk == list(size):
             return coarse, size
         small = Level([image], shrunk, self.normalise).whole(self.tile_bytes)
-        return self.encoder(small)[-1], shrunk
+        return levels_of(self.encoder, small, tile_bytes=self.tile_bytes)[-1], shrunk
 
     def _detail_logits(
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: tuple[int, int]

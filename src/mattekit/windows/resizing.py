@@ -57,6 +57,8 @@ def resize_part(x: Tensor, at: Spans, source: Sequence[int], size: Sequence[int]
     """
     if tuple(source) == tuple(size):
         return cut(x, at, spans)
+    if all(map(_is_whole, (*at, *spans), (*source, *size))):
+        return resize_bilinear(x, size)
     seen = tuple(needed(*sides) for sides in zip(spans, size, source, strict=True))
     assert len(seen) == 2
     x = cut(x, at, seen)
@@ -73,6 +75,10 @@ def resize_part(x: Tensor, at: Spans, source: Sequence[int], size: Sequence[int]
             dim = axis + (1 if channels_last else 2)
             x = _resize_side(x, dim, seen[axis].start, source[axis], size[axis], spans[axis])
     return (x.permute(0, 3, 1, 2) if channels_last else x).to(dtype)
+
+
+def _is_whole(span: range, side: int) -> bool:
+    return span == range(side)
 
 
 def _resize_side(x: Tensor, dim: int, first: int, source: int, size: int, span: range) -> Tensor:

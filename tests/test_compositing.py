@@ -289,6 +289,15 @@ def test_a_cutout_of_bytes():
     assert cutout(image / 255, (alpha * 255).byte())[:, 3:].equal((alpha * 255).byte() / 255)
 
 
+def test_a_cutouts_matte_a_few_ulp_beyond_is_0_or_white():
+    """It wrapped around: 1.001 of 65535 came out as 63, and -0.008 of 255 as 254."""
+    beyond = np.array([[-0.001, 1.001, 1.003]], np.float16)
+    for kind, white in (np.uint8, 255), (np.uint16, 65535), (np.float32, 1):
+        assert cutout(np.zeros((1, 3, 3), kind), beyond)[0, :, 3].tolist() == [0, white, white]
+    beyond = torch.tensor([-0.0078125, 1.0078125], dtype=torch.bfloat16).view(1, 1, 1, 2)
+    assert cutout(torch.zeros(1, 3, 1, 2, dtype=torch.uint8), beyond)[0, 3].tolist() == [[0, 255]]
+
+
 @given(st.data())
 def test_a_cutout_laid_over_a_colour_leaves_no_rim(data):
     """Where the matte knows the subject it is the photo, to the last bit, and where it is 0 the new background."""

@@ -142,11 +142,15 @@ _WHITE = {"uint8": 255, "uint16": 65535}
 
 
 def _in_units_of(image: Any, alpha: Any) -> Any:
-    """A matte in the type and scale of an image; half precision could not count to its white."""
+    """A matte in the type and scale of an image, which a few ulp beyond 0 or 1 would wrap around.
+
+    Half precision could not count to its white.
+    """
     white, given = (_WHITE.get(str(x.dtype).removeprefix("torch."), 1) for x in (image, alpha))
     if str(alpha.dtype).endswith("float16"):
         alpha = alpha.float() if isinstance(alpha, Tensor) else alpha.astype(np.float32)
     matte = alpha / float(given // white) if given > white else alpha * float(white // given)
+    matte = matte.clip(0, white)
     if white > 1:
         matte = matte.round()
     return matte.to(image.dtype) if isinstance(matte, Tensor) else matte.astype(image.dtype)

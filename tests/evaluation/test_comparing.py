@@ -201,6 +201,15 @@ def test_against_every_draw_there_is(differences):
     assert np.mean(np.array(every) >= found.high) >= 0.02
 
 
+@pytest.mark.parametrize("ours", [[11, 22, 33], [10, 18, 35], [14, 19, 33]])
+@pytest.mark.parametrize("unit", [10, 100_000])
+def test_draws_that_cancel_out_count_for_both_sides(ours, unit):
+    """Of integers they are 0; of the same in tenths they are 1e-16 or -1e-16, and p was up to two fifths less."""
+    theirs = [12, 20, 32]
+    expected = paired_bootstrap(ours, theirs).p
+    assert paired_bootstrap([x / unit for x in ours], [x / unit for x in theirs]).p == expected
+
+
 def test_the_width_is_that_of_the_normal_law():
     """Of many images: 1.96 standard errors to each side."""
     differences = np.random.default_rng(1).normal(0.3, 2, 500)

@@ -57,12 +57,10 @@ def paired_bootstrap(
         raise ValueError(f"a and b must be of one length, at least 2, got {len(a)} and {len(b)}")
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
-    differences = np.asarray(a, float) - np.asarray(b, float)
+    pairs = np.array([a, b], float)
+    differences, count = pairs[0] - pairs[1], len(a)
     if np.isnan(differences).any():
         return PairedBootstrap(*[float("nan")] * 4)
-    if not differences.any():
-        return PairedBootstrap(0.0, 0.0, 0.0, 1.0)
-    count = len(differences)
     random = np.random.default_rng(seed)
     means = np.concatenate(
         [  # in chunks, so that memory does not grow with samples times images
@@ -72,6 +70,7 @@ def paired_bootstrap(
             for start in range(0, samples, _CHUNK)
         ]
     )
+    means[np.abs(means) <= count * np.finfo(float).eps * np.abs(pairs).max()] = 0  # they cancel out but for rounding
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
     p = min(1.0, 2 * (tail + 1) / (samples + 1))

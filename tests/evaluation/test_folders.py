@@ -130,6 +130,20 @@ def test_suffixes_bits_and_colours_may_differ(tmp_path):
     assert run(tmp_path, trimaps=False).images["a"]["whole"] == evaluate(pred, alpha)
 
 
+@pytest.mark.parametrize("name", ["composition-1k", "aim-500"])
+def test_all_sixteen_bits_count_unless_the_protocol_rounds(tmp_path, name):
+    """SAD was 0 here for aim-500, which does not round, and Conn that of a matte that reaches 1."""
+    pred, alpha = np.full((2, 40, 40), 120, np.uint16)
+    pred[10:30, 10:30], alpha[10:30, 10:30] = 65410, 65535
+    trimap = np.full((40, 40), 128, np.uint8)
+    trimap[0, 0], trimap[20, 20] = 0, 255
+    for folder, pixels in ("pred", pred), ("alpha", alpha), ("trimap", trimap):
+        save(tmp_path / folder / "a.png", pixels)
+    expected = PROTOCOLS[name].evaluate(pred / 65535, alpha / 65535, trimap)
+    assert run(tmp_path, protocol=name).images["a"] == expected
+    assert (expected["unknown"].sad == 0) is (name == "composition-1k")
+
+
 def test_a_cutout_is_that_images_problem(folders):
     path, arrays = folders
     pred, alpha, _ = arrays["cat"]

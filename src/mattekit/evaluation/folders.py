@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 
+import numpy as np
+
 from mattekit._checks import check_choice
 from mattekit._progress import hidden
 from mattekit.evaluation.matching import Item, match
@@ -19,6 +21,7 @@ from mattekit.evaluation.pool import Outcome, run_all
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
 from mattekit.metrics.evaluate import Region, Scores
 from mattekit.photos import read_matte, write_atomically
+from mattekit.photos.reading import to_bits
 
 PathLike = str | os.PathLike[str]
 ImageScores = dict[Region, Scores]
@@ -102,8 +105,9 @@ def evaluate_folders(
     """Evaluate every matte of a folder against the ground truth of the same name.
 
     Args:
-        pred_dir: Folder of predicted mattes, 8- or 16-bit images; of an image with colours the first channel counts,
-            and one with an alpha channel that is not constant, a cut-out, fails.
+        pred_dir: Folder of predicted mattes, 8- or 16-bit images, whose 16 bits count unless the protocol rounds to 8;
+            of an image with colours the first channel counts, and one with an alpha channel that is not constant, a
+            cut-out, fails.
         alpha_dir: Folder of ground-truth mattes. Names without suffix tell which belongs to which. What
             ``mattekit predict`` writes fits, too: a prediction NAME_alpha belongs to NAME where there is no ground
             truth NAME_alpha, and NAME_cutout beside it is left out, which is noted.
@@ -231,7 +235,12 @@ class Scoring:
         """Its scores, or what went wrong."""
         try:
             trimap = None if item.trimap is None else read_matte(item.trimap)
-            mattes = read_matte(item.pred), read_matte(item.alpha)
+            mattes = self._read(item.pred), self._read(item.alpha)
             return Outcome(self.protocol.evaluate(*mattes, trimap, check_trimap=self.check_trimap))
         except Exception as error:
             return Outcome(failure=f"{type(error).__name__}: {error}")
+
+    def _read(self, path: Path) -> np.ndarray:
+        """A matte, in floats where it has 16 bits that the protocol counts and 8 cannot hold."""
+        stored = read_matte(path, bits=8 if self.protocol.eight_bit else None)
+        return stored / 65535 if stored.dtype == np.uint16 and (stored % 257).any() else to_bits(stored, 8)

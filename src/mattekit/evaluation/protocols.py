@@ -22,7 +22,7 @@ class BenchmarkProtocol:
     Attributes:
         regions: What is reported, the headline first.
         apply_trimap: The prediction is taken as 0 and 1 where the trimap is sure.
-        eight_bit: Mattes are rounded to 8 bits before they are compared, as mattes read from files are.
+        eight_bit: Mattes are rounded to 8 bits before they are compared, as most that are written to files are.
         empty: Which reading of Conn's empty levels; see :func:`~mattekit.metrics.connectivity_error`.
         trimaps: Where the trimaps come from.
         resizing: At which size mattes are compared. :meth:`evaluate` never resizes.

@@ -106,6 +106,15 @@ def test_what_is_to_be_passed_over_is_there(folders):
         compare(folders, "near", but="bee")
 
 
+def test_what_is_passed_over_goes_by_the_images_name(folders):
+    """A prediction's file was taken for an image: nothing was passed over, without a word."""
+    for name in "near", "far":
+        (folders / name / "bee.png").rename(folders / name / "bee_alpha.png")
+    with pytest.raises(FolderError, match=r"^no image to leave out: bee_alpha is in no folder$"):
+        compare(folders, "near", "far", but=["bee_alpha"])
+    assert compare(folders, "near", "far", but=["bee"]).images == ("ant", "cat")
+
+
 def test_no_method(folders):
     with pytest.raises(ValueError, match="pred_dirs must name at least one method, got none"):
         compare(folders)

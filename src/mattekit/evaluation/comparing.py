@@ -251,8 +251,7 @@ def _match_all(
         else:
             items += [replace(item, name=method + _SEPARATOR + item.name) for item in found]
             notes |= dict.fromkeys(left_out)
-    folders = [*map(Path, pred_dirs.values()), alpha_dir, *([] if trimap_dir is None else [trimap_dir])]
-    problems |= dict.fromkeys(not_there(but, folders))
+    problems |= dict.fromkeys(not_there(but, [*map(Path, pred_dirs.values())], alpha_dir, trimap_dir))
     if problems:
         raise FolderError(list(problems))
     return items, list(notes)

@@ -78,11 +78,16 @@ def match(
     return items, notes
 
 
-def not_there(names: Collection[str], folders: Collection[Path]) -> list[str]:
+def not_there(
+    names: Collection[str], pred_dirs: Collection[Path], alpha_dir: Path, trimap_dir: Path | None
+) -> list[str]:
     """A line for each image that is to be passed over and is in none of the folders."""
     if not names:
         return []
-    known = {path.stem for folder in folders if folder.is_dir() for path in list_images(folder)}
+    alphas = _list("", alpha_dir, [])
+    known = {*alphas, *({} if trimap_dir is None else _list("", trimap_dir, []))}
+    for folder in pred_dirs:
+        known |= _by_image(_list("", folder, []), alphas, [])[0].keys()
     return [f"no image to leave out: {name} is in no folder" for name in sorted({*names} - known)]
 
 

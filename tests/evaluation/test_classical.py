@@ -179,6 +179,17 @@ def test_the_command_refuses_what_makes_no_sense(folders, calls, capsys):
     assert not calls
 
 
+def test_no_matte_is_made_for_folders_or_settings_that_do_not_fit(folders, calls, capsys):
+    """They were refused after all mattes were made, which may be hours, with "nothing was computed"."""
+    made = ["knn", "--mattes", folders / "mattes", "--photos", folders / "photos"]
+    assert compare(folders, *made, "--protocol", "composition-lk") == 2
+    assert "protocol must be one of" in capsys.readouterr().err
+    save(folders / "ours" / "ant.png", np.zeros(SHAPE, np.uint8))
+    assert compare(folders, f"ours={folders / 'ours'}", *made) == 2
+    assert f"missing prediction: none in {folders / 'ours'} for {folders / 'truth' / 'bee.png'}" in capsys.readouterr().err
+    assert not calls
+
+
 def test_an_image_without_a_matte_counts_for_no_method(folders, calls, capsys):
     """As one of glass, whose trimap knows no foreground."""
     save(folders / "trimaps" / "ant.png", np.full(SHAPE, 127, np.uint8))

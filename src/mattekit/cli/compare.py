@@ -100,7 +100,7 @@ def _compare(args: argparse.Namespace) -> Comparison:
     check_outputs([path for path in (args.csv, args.sheet) if path], inputs)
     if args.sheet:
         _check_sheet(methods, args)
-    failures = _make_mattes({name: methods[name] for name in classical}, args)
+    failures = _make_mattes({name: methods[name] for name in classical}, args) if classical else {}
     lost = {image for _, image in failures}
     found = compare_folders(methods, args.alpha_dir, args.trimaps, but=lost, **options_of(args))
     return replace(found, failures=failures | found.failures)
@@ -136,8 +136,12 @@ def _names(args: argparse.Namespace) -> list[str]:
 def _make_mattes(folders: dict[str, Path], args: argparse.Namespace) -> dict[tuple[str, str], str]:
     """Have classical methods make the mattes that are not there; what went wrong, by method and image."""
     from mattekit.evaluation import FolderError, estimate_mattes
+    from mattekit.evaluation.comparing import match_all
+    from mattekit.evaluation.folders import check_settings
 
     workers = options_of(args)["workers"]
+    check_settings(args.protocol, trimaps=True, workers=workers)  # before mattes are made, which may take hours
+    match_all({name: path for name, path in args.methods if path}, args.alpha_dir, args.trimaps, strict=args.strict)
     failures: dict[tuple[str, str], str] = {}
     for method, folder in folders.items():
         print(f"mattes by {method}, in {folder}:", file=sys.stderr)

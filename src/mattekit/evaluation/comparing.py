@@ -227,7 +227,7 @@ def compare_folders(
         raise TypeError(f"but must be a list of names, got {but!r}")
     protocol = check_settings(protocol, trimaps=trimap_dir is not None, workers=workers)
     folders = Path(alpha_dir), None if trimap_dir is None else Path(trimap_dir)
-    items, notes = _match_all(pred_dirs, *folders, but, strict)
+    items, notes = match_all(pred_dirs, *folders, but=but, strict=strict)
     scores = score_items(items, (), Scoring(protocol, check_trimap), workers=workers, progress=progress)
     files = {_apart(item.name): (item.pred, item.alpha) for item in items}
     return replace(_by_method(list(pred_dirs), scores, notes), files=files)
@@ -236,8 +236,13 @@ def compare_folders(
 _SEPARATOR = "\0"  # stands in no name of a file
 
 
-def _match_all(
-    pred_dirs: Mapping[str, PathLike], alpha_dir: Path, trimap_dir: Path | None, but: Collection[str], strict: bool
+def match_all(
+    pred_dirs: Mapping[str, PathLike],
+    alpha_dir: Path,
+    trimap_dir: Path | None,
+    *,
+    but: Collection[str] = (),
+    strict: bool = False,
 ) -> tuple[list[Item], list[str]]:
     """Every method's items, their names led by the method's, or what does not fit in any folder."""
     items: list[Item] = []

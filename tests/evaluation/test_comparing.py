@@ -115,6 +115,13 @@ def test_what_is_passed_over_goes_by_the_images_name(folders):
     assert compare(folders, "near", "far", but=["bee"]).images == ("ant", "cat")
 
 
+def test_trimaps_without_an_unknown_pixel_are_counted_once(folders):
+    for name in NAMES:
+        save(folders / "trimaps" / f"{name}.png", np.zeros((20, 30), np.uint8))
+    with pytest.raises(ValueError, match=r"got none in all 3 of .*trimaps;"):
+        compare(folders, "near", "far")
+
+
 def test_no_method(folders):
     with pytest.raises(ValueError, match="pred_dirs must name at least one method, got none"):
         compare(folders)

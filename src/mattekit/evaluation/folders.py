@@ -183,9 +183,8 @@ def score_items(
         failures={name: outcome.failure for name, outcome in found.items() if outcome.result is None},
         notes=tuple(notes),
     )
-    trimap = items[0].trimap
-    if scoring.check_trimap and trimap is not None and "unknown" in scores.regions:
-        _check_unknown(scores, trimap.parent)
+    if scoring.check_trimap and "unknown" in scores.regions:
+        _check_unknown(scores, {item.trimap for item in items if item.trimap and item.name in scores.images})
     return scores
 
 
@@ -198,12 +197,12 @@ def write_rows(path: PathLike, names: Sequence[str], rows: Iterable[Sequence[obj
     write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
 
 
-def _check_unknown(scores: FolderScores, trimap_dir: Path) -> None:
+def _check_unknown(scores: FolderScores, trimaps: set[Path]) -> None:
     """Refuse a set none of whose trimaps has an unknown pixel."""
     if all(math.isnan(found["unknown"].mse) for found in scores.images.values()):
         raise ValueError(
-            f"at least one trimap must have unknown pixels, 128, got none in all {len(scores.images)} of "
-            f"{trimap_dir}; with check_trimap=False that passes, as in the reference"
+            f"at least one trimap must have unknown pixels, 128, got none in all {len(trimaps)} of "
+            f"{min(trimaps).parent}; with check_trimap=False that passes, as in the reference"
         )
 
 

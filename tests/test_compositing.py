@@ -248,6 +248,14 @@ def test_arguments_are_checked(arguments, error, message):
         composite(*arguments)
 
 
+@pytest.mark.parametrize("background", [(0.9, 0.9, 0.9), Checkerboard(light=(0.9, 0.9, 0.9))])
+@pytest.mark.parametrize("linear", [False, True])
+def test_a_colour_has_the_results_precision_and_not_the_foregrounds(background, linear):
+    """0.9 came out as 0.8984, what bfloat16 makes of it, in a result of float32."""
+    foreground, alpha = torch.zeros(1, 3, 1, 1, dtype=torch.bfloat16), torch.zeros(1, 1, 1, 1)
+    assert composite(foreground, background, alpha, linear=linear).equal(torch.full((1, 3, 1, 1), 0.9))
+
+
 def test_the_checkerboard_is_checked():
     with pytest.raises(ValueError, match=re.escape("dark must be a colour, three numbers in [0, 1], got (0, 0, 200)")):
         Checkerboard(dark=(0, 0, 200))

@@ -97,12 +97,13 @@ def composite(
     check_nchw("alpha", alpha, 1)
     check_floating("alpha", alpha)
     check_fits("alpha", alpha, foreground)
-    behind = _background_image(background, foreground)
+    dtype = torch.promote_types(foreground.dtype, alpha.dtype)
+    behind = _background_image(background, foreground, dtype)
     check_fits("background", behind, foreground)
     check_fits("background", behind, alpha, "alpha")
     for name, x in (("foreground", foreground), ("background", behind), ("alpha", alpha)):
         check_unit(name, x)
-    dtype = torch.promote_types(torch.promote_types(foreground.dtype, behind.dtype), alpha.dtype)
+    dtype = torch.promote_types(dtype, behind.dtype)
     mix = _mix_light if linear else _mix
     return mix(foreground.to(dtype), behind.to(dtype), alpha.to(dtype), premultiplied).to(dtype)
 
@@ -181,13 +182,14 @@ def _is_clear(foreground: Tensor, alpha: Tensor, premultiplied: bool) -> Tensor:
     return (alpha == 0) & (foreground == 0) if premultiplied else alpha == 0
 
 
-def _background_image(background: Tensor | Colour | Checkerboard, foreground: Tensor) -> Tensor:
+def _background_image(background: Tensor | Colour | Checkerboard, foreground: Tensor, dtype: torch.dtype) -> Tensor:
+    """The background as it is, or painted in the foreground's size."""
     if isinstance(background, Checkerboard):
         height, width = foreground.shape[-2:]
-        return background.image(height, width, device=foreground.device, dtype=foreground.dtype)
+        return background.image(height, width, device=foreground.device, dtype=dtype)
     if not isinstance(background, Tensor):
         check_colour("background", background)
-        return _colour_image(background, foreground.device, foreground.dtype).expand(1, 3, *foreground.shape[-2:])
+        return _colour_image(background, foreground.device, dtype).expand(1, 3, *foreground.shape[-2:])
     check_nchw("background", background, 3)
     check_floating("background", background)
     return background

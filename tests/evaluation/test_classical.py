@@ -184,9 +184,10 @@ def test_no_matte_is_made_for_folders_or_settings_that_do_not_fit(folders, calls
     made = ["knn", "--mattes", folders / "mattes", "--photos", folders / "photos"]
     assert compare(folders, *made, "--protocol", "composition-lk") == 2
     assert "protocol must be one of" in capsys.readouterr().err
-    save(folders / "ours" / "ant.png", np.zeros(SHAPE, np.uint8))
-    assert compare(folders, f"ours={folders / 'ours'}", *made) == 2
-    assert f"missing prediction: none in {folders / 'ours'} for {folders / 'truth' / 'bee.png'}" in capsys.readouterr().err
+    ours = folders / "ours"
+    save(ours / "ant.png", np.zeros(SHAPE, np.uint8))
+    assert compare(folders, f"ours={ours}", *made) == 2
+    assert f"missing prediction: none in {ours} for {folders / 'truth' / 'bee.png'}" in capsys.readouterr().err
     assert not calls
 
 

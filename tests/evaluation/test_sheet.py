@@ -101,6 +101,7 @@ def test_the_command_refuses_before_it_computes(folders, capsys):
         (["--sheet", folders / "sheet.txt"], "the suffix must be that of an image format"),
         (["--sheet", sheet, "--photos", photos], f"missing photo: none in {photos} for ant"),
         (["--sheet", photos / "bee.jpg", "--photos", photos], "must not be written"),
+        (["--sheet", sheet, "--csv", sheet], f"--csv and --sheet must be two files, got {sheet} for both"),
         (["--photos", photos], "--photos with one or with --sheet"),
     ]:
         assert run(folders, *words) == 2

@@ -97,7 +97,7 @@ def _compare(args: argparse.Namespace) -> Comparison:
     if args.seed < 0:
         raise ValueError(f"--seed must be at least 0, got {args.seed}")
     inputs = [*methods.values(), args.alpha_dir, args.trimaps, args.photos]
-    check_outputs([path for path in (args.csv, args.sheet) if path], inputs)
+    check_outputs({"--csv": args.csv, "--sheet": args.sheet}, inputs)
     if args.sheet:
         _check_sheet(methods, args)
     failures = _make_mattes({name: methods[name] for name in classical}, args) if classical else {}

@@ -59,10 +59,7 @@ def run(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace, json_path: Path | None) -> FolderScores:
     from mattekit.evaluation import evaluate_folders
 
-    if args.csv and args.csv == json_path:
-        raise ValueError(f"--csv and the JSON must be two files, got {args.csv} for both: name one with --json")
-    outputs = [path for path in (args.csv, json_path) if path]
-    check_outputs(outputs, [args.pred_dir, args.alpha_dir, args.trimaps])
+    check_outputs({"--csv": args.csv, "--json": json_path}, [args.pred_dir, args.alpha_dir, args.trimaps])
     return evaluate_folders(args.pred_dir, args.alpha_dir, args.trimaps, **options_of(args))
 
 

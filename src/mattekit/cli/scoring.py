@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -48,24 +49,34 @@ def scores_or_none(command: str, score: Callable[[], Found]) -> Found | None:
     return None
 
 
-def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path | None]) -> None:
-    """Check that files can be written, and are not among what is read, before anything is computed.
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | None]) -> None:
+    """Check that files can be written, and are neither one another nor what is read, before anything is computed.
 
     Raises:
         OSError: If one cannot be written.
-        ValueError: If one would take the place of what is read.
+        ValueError: If two are one file, or one would take the place of what is read.
     """
     from mattekit.photos.atomic import check_apart, check_writable, clear_abandoned
     from mattekit.photos.folders import expand_folders
 
-    check_apart(outputs, expand_folders([folder for folder in inputs if folder and folder.is_dir()]))
-    for output in outputs:
+    given = {option: path for option, path in outputs.items() if path}
+    for (option, path), (other, same) in combinations(given.items(), 2):
+        if path.resolve() == same.resolve():
+            raise ValueError(f"{option} and {other} must be two files, got {path} for both")
+    check_apart([*given.values()], expand_folders([folder for folder in inputs if folder and folder.is_dir()]))
+    for output in given.values():
         check_writable(output)
         clear_abandoned(output.parent)
 
 
 def options_of(args: argparse.Namespace) -> dict[str, Any]:
-    """What `evaluate_folders` and `compare_folders` take by name."""
+    """What `evaluate_folders` and `compare_folders` take by name.
+
+    Raises:
+        ValueError: If there are no trimaps for ``--any-trimaps``.
+    """
+    if args.any_trimaps and not args.trimaps:
+        raise ValueError("--any-trimaps must come with --trimaps")
     return {
         "protocol": args.protocol,
         "check_trimap": not args.any_trimaps,

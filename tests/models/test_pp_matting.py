@@ -101,6 +101,16 @@ def test_normalises_inside():
     torch.testing.assert_close(seen[0], expected)
 
 
+@pytest.mark.parametrize("kind", ["register_full_backward_hook", "register_full_backward_pre_hook"])
+def test_backward_hooks_are_called(kind):
+    """Whoever draws where a network looks hooks its parts in evaluation mode."""
+    model, called = small().eval(), []
+    for name, gate in model.detail.gates.items():
+        getattr(gate, kind)(lambda *_, name=name: called.append(name))
+    model(torch.rand(1, 3, 32, 32)).detail.sum().backward()
+    assert called == ["5", "3", "1"]
+
+
 EITHER_ENCODER = pytest.mark.parametrize("network", [small, small_pyramid])
 
 

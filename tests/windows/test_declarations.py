@@ -93,6 +93,8 @@ def patched(module):
         (DeclaredAnew(), 4),
         (hooked(Blur()), None),
         (hooked(Blur(), "register_forward_pre_hook"), None),
+        (hooked(Blur(), "register_full_backward_hook"), None),
+        (hooked(Blur(), "register_full_backward_pre_hook"), None),
         (patched(Blur()), None),
         (nn.Sequential(Blur(), nn.Sequential(hooked(nn.Identity()))), None),
         (nn.Sequential(Blur(), nn.Conv2d(1, 1, 3, padding=1), nn.ReLU()), 3),

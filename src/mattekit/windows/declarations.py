@@ -108,13 +108,15 @@ def _overrides(subclass: type, cls: type) -> bool:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether hooks observe or change what a module takes or returns; modules within it do not count.
+    """Whether hooks observe or change what a module takes or returns, or its gradients.
+
+    Hooks on modules within it do not count.
 
     Args:
         module: Any module.
 
     Returns:
-        Whether it has hooks on its forward.
+        Whether it has hooks on its forward or its backward.
 
     Example:
         >>> from torch import nn
@@ -122,7 +124,8 @@ def has_hooks(module: nn.Module) -> bool:
         >>> has_hooks(nn.ReLU())
         False
     """
-    return bool(module._forward_hooks or module._forward_pre_hooks)
+    hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks, module._backward_pre_hooks)
+    return any(hooks)
 
 
 def halo(module: nn.Module, *, stride: int = 1) -> int | None:

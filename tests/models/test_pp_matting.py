@@ -101,6 +101,16 @@ def test_normalises_inside():
     torch.testing.assert_close(seen[0], expected)
 
 
+def test_a_network_put_together_by_hand_normalises_as_its_encoder_expects():
+    parts = small()
+    assert parts.preprocessing == Preprocessing()
+    parts.encoder.mean, parts.encoder.std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    by_hand = PPMatting(parts.encoder, parts.context, parts.detail, parts.fusion)
+    assert by_hand.preprocessing == Preprocessing((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    other = PPMatting(parts.encoder, parts.context, parts.detail, parts.fusion, preprocessing=Preprocessing())
+    assert other.preprocessing == Preprocessing()
+
+
 @pytest.mark.parametrize("kind", ["register_full_backward_hook", "register_full_backward_pre_hook"])
 def test_backward_hooks_are_called(kind):
     """Whoever draws where a network looks hooks its parts in evaluation mode."""

@@ -27,7 +27,6 @@ from mattekit.checkpoints.wording import plain, shown
 from mattekit.encoders import Encoder, HRNet
 from mattekit.models import description as descriptions
 from mattekit.models.pp_matting import PPMatting, check_encoder
-from mattekit.models.preprocessing import Preprocessing
 
 _ENCODERS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {name: make for name in encoders.__all__ if inspect.isfunction(make := getattr(encoders, name))}
@@ -121,9 +120,7 @@ def _narrowed(encoder: Any) -> Any:
 def _assemble(encoder: Encoder, guidance: Sequence[int], fusion: str) -> PPMatting:
     context = SemanticContextBranch(encoder.channels[-1])
     detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, guidance=guidance)
-    half = (0.5, 0.5, 0.5)
-    preprocessing = Preprocessing(getattr(encoder, "mean", half), getattr(encoder, "std", half))
-    return PPMatting(encoder, context, detail, _FUSIONS[fusion](), preprocessing=preprocessing)
+    return PPMatting(encoder, context, detail, _FUSIONS[fusion]())
 
 
 def _from_weights(

@@ -47,7 +47,8 @@ class PPMatting(nn.Module):
         detail: Takes the encoder's first two features, the guidance and a size; returns the logits of the detail map.
         fusion: Takes semantic logits and the detail map; returns alpha.
         preprocessing: The mean and std that the image is normalised by, the size that the network was trained for, and
-            the size at which the context branch sees the image.
+            the size at which the context branch sees the image. None: the encoder's ``mean`` and ``std``, where it has
+            them, as timm's have, and else 0.5.
 
     Source:
         Section 3.1, Figure 2.
@@ -72,7 +73,7 @@ class PPMatting(nn.Module):
         detail: nn.Module,
         fusion: nn.Module,
         *,
-        preprocessing: Preprocessing = Preprocessing(),  # noqa: B008 (frozen)
+        preprocessing: Preprocessing | None = None,
     ) -> None:
         super().__init__()
         check_encoder(encoder)
@@ -85,7 +86,7 @@ class PPMatting(nn.Module):
         self.std: Tensor
         for name in ("mean", "std"):
             self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
-        self.preprocessing = preprocessing
+        self.preprocessing = _expected_by(encoder) if preprocessing is None else preprocessing
         self.tile_bytes: int | None = None
 
     def forward(self, image: Tensor) -> PPMattingOutput:
@@ -216,6 +217,12 @@ def check_encoder(encoder: object) -> None:
             f"encoder must have a stride for each feature, got channels {tuple(encoder.channels)} "
             f"and strides {tuple(encoder.strides)}"
         )
+
+
+def _expected_by(encoder: Encoder) -> Preprocessing:
+    """What an encoder says that its weights expect."""
+    known = {name: getattr(encoder, name) for name in ("mean", "std") if hasattr(encoder, name)}
+    return Preprocessing(**known)
 
 
 def _check_features(features: object, encoder: Encoder, size: Sequence[int]) -> None:

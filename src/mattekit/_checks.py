@@ -1,8 +1,8 @@
 """The few argument checks that public functions share.
 
-Each names the argument, the rule and what came. Only `check_unit` looks at values, and waits for no GPU: on the CPU it
-reads them; on a GPU and in compiled code it leaves an assertion that the device checks in its own time, as torch does
-for the classes of a cross-entropy.
+Each names the argument, the rule and what came. Only `check_unit` and `check_from_zero` look at values, and wait for no
+GPU: on the CPU they read them; on a GPU and in compiled code they leave an assertion that the device checks in its own
+time, as torch does for the classes of a cross-entropy.
 torch is imported only by the checks that need it: NumPy callers of the metrics never do.
 """
 
@@ -173,6 +173,18 @@ def check_unit(name: str, x: Tensor, mask: Tensor | None = None) -> None:
         good = (x >= -slack) & (x <= 1 + slack)
         good = good if mask is None else good | (mask == 0)
         assert_async(good.all(), f"{name} must lie in [0, 1]")
+
+
+def check_from_zero(name: str, x: Tensor) -> None:
+    """Check that no value is negative or NaN."""
+    if not x.numel():
+        return
+    if is_readable(x):
+        lowest = float(x.detach().amin())
+        if not lowest >= 0:
+            raise ValueError(f"{name} must not be negative anywhere, got {lowest:g}")
+    elif has_async_assertions(x):
+        assert_async((x >= 0).all(), f"{name} must not be negative anywhere")
 
 
 def has_async_assertions(x: Tensor) -> bool:

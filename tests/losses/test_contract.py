@@ -353,6 +353,16 @@ def test_a_truth_beyond_one_by_rounding_is_taken(case, dtype):
         case.loss(alpha, alpha)
 
 
+@every_case
+@pytest.mark.parametrize("value", [-0.5, torch.nan])
+def test_weights_below_zero_are_refused(case, value):
+    """Scores passed for weights gave a loss of 0, which nothing is learned from, where their sum was negative."""
+    mask = torch.ones(X.shape)
+    mask[1, 0, 2, 3] = value
+    with pytest.raises(ValueError, match=r"^mask must not be negative anywhere, got (-0.5|nan)$"):
+        case.loss(X, X, mask)
+
+
 @pytest.mark.parametrize("case", CASES[::4], ids=str)  # all of them check by one function
 def test_compiled_code_refuses_it_too(case):
     torch.compiler.reset()

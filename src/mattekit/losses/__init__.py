@@ -26,8 +26,9 @@ Returns:
 Raises:
     TypeError: If a matte or an image is no floating-point tensor, a mask is an integer one, or a trimap is not uint8.
     ValueError: If a shape or an option is wrong; or, on the CPU, if the truth leaves [0, 1] within the mask by more
-        than rounding, or a trimap holds other values. On a GPU, and in compiled code, that is a RuntimeError of the
-        device, raised when something waits for it next: run the step on the CPU to see what is wrong.
+        than rounding, a weight of the mask is negative, or a trimap holds other values. On a GPU, and in compiled code,
+        that is a RuntimeError of the device, raised when something waits for it next: run the step on the CPU to see
+        what is wrong.
 """
 
 from mattekit.losses.alpha import alpha_loss

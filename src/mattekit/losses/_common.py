@@ -9,6 +9,7 @@ from mattekit._checks import (
     check_choice,
     check_dtype,
     check_floating,
+    check_from_zero,
     check_nchw,
     check_pixels,
     check_positive,
@@ -37,7 +38,10 @@ def check_pair(pred: Tensor, alpha: Tensor, mask: Tensor | None, channels: int |
 
 
 def check_mask(mask: Tensor | None, pred: Tensor) -> None:
-    """Check that a mask is bool or floating-point; a trimap passed for one would weigh pixels by 128 and 255."""
+    """Check that a mask is bool, or floating-point from 0 up.
+
+    A trimap passed for one would weigh pixels by 128 and 255, and weights whose sum is below 0 count as none.
+    """
     if mask is None:
         return
     check_nchw("mask", mask, 1)
@@ -46,6 +50,8 @@ def check_mask(mask: Tensor | None, pred: Tensor) -> None:
     if mask.shape[0] != pred.shape[0] or mask.shape[2:] != pred.shape[2:]:
         n, _, h, w = pred.shape
         raise ValueError(f"mask must have shape {(n, 1, h, w)}, got {tuple(mask.shape)}")
+    if mask.is_floating_point():
+        check_from_zero("mask", mask)
 
 
 def check_trimap(trimap: Tensor, other_name: str, other: Tensor) -> None:

@@ -220,6 +220,32 @@ def test_losses_that_come_and_go_are_refused(tmp_path, further, accumulate, log_
         train(Sometimes(Convolutions(), further), SOURCE, chosen, tmp_path, transform=TRANSFORM)
 
 
+class Returning(ConvolutionStep):
+    def __init__(self, change):
+        super().__init__(Convolutions())
+        self.change = change
+
+    def forward(self, batch):
+        return self.change(super().forward(batch))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda result: dict(result.losses), "a step's forward must return a StepResult, got a dict"),
+        (lambda result: result._replace(losses={"loss": result.losses["total"]}), "one called total, .* got loss"),
+        (lambda result: result._replace(losses={**result.losses, "hair": 0.5}), "scalar tensors, got a float for hair"),
+        (
+            lambda result: result._replace(losses={"total": result.losses["total"][None]}),
+            r"got one of shape \(1,\) for",
+        ),
+    ],
+)
+def test_what_a_step_must_return_is_said(tmp_path, change, message):
+    with pytest.raises(TrainingError, match=message):
+        train(Returning(change), SOURCE, settings(), tmp_path, transform=TRANSFORM)
+
+
 def test_losses_stand_below_their_names_whatever_their_order(tmp_path):
     chosen = settings(log_every=1)
     train(Sometimes(Convolutions(), range(1, 7)), SOURCE, chosen, tmp_path, transform=TRANSFORM)

@@ -110,6 +110,11 @@ def test_another_run_is_refused_by_name(tmp_path):
     refused("data is '.*', was '.*'$", source=SyntheticMattes(seed=4, size=40, length=10))
     refused("transform is", transform=type(TRANSFORM)(64))
     refused("validation data is", validation=SOURCE)
+    with_head, frozen = (ConvolutionStep(Convolutions()) for _ in range(2))
+    with_head.head = torch.nn.Conv2d(1, 1, 1)
+    refused(r"state.pt is of another run, .*: the step has other parameters: (.|\n)*head.weight", step=with_head)
+    frozen.model.layers[0].requires_grad_(False)
+    refused("state.pt is of another run, .*: the step has other parameters: loaded state", step=frozen)
     with pytest.raises(TrainingError, match="holds a run already"):
         run(tmp_path / "run", iterations=2)
     assert_equal(state(tmp_path / "run"), before)

@@ -18,7 +18,7 @@ from mattekit.training.checkpoint import identity, random_state
 from mattekit.training.logs import Log, check_names
 from mattekit.training.run import Run
 from mattekit.training.settings import Settings
-from mattekit.training.step import Step
+from mattekit.training.step import Step, losses_of
 from mattekit.trimap import PADDLESEG_KERNELS, RandomKernels
 
 
@@ -50,7 +50,8 @@ def train(
         transform: What is done to each sample; by default the paper's, ``paper_transform(settings.size)``.
         collate: Makes a batch of samples, as `mattekit.data.collate` does: another one can carry more fields.
         validation: Samples to score the model on, at their own sizes.
-        resume: Go on with the run in the folder, or begin it, if it has no checkpoint yet.
+        resume: Go on with the run in the folder, or begin it, if it has no checkpoint yet. What a step of yours does
+            with its parameters is not compared: another loss in its ``forward`` goes unnoticed.
         progress: Show a bar.
 
     Returns:
@@ -58,7 +59,7 @@ def train(
 
     Raises:
         ResumeError: If the folder holds a run and ``resume`` is off, or a run of other data, another batch size,
-            another number of processes or other settings, which are named.
+            another number of processes, other settings or a step with other parameters, which are named.
         TrainingError: If a loss or a gradient is not finite, a checkpoint cannot be written, or anything else stops the
             run midway, which is the error's cause.
         mattekit.data.SampleError: If a sample cannot be read; it is named. With ``skip_errors``: if none can.
@@ -114,7 +115,7 @@ def train(
                 waited += time.perf_counter() - began
                 with nullcontext() if part == settings.accumulate else accelerator.no_sync(called):
                     with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                        found = called(taken[-1]).losses
+                        found = losses_of(called(taken[-1]))
                     check_names(found, losses or found)
                     (found["total"] / settings.accumulate).backward()  # Accelerate's divides by a launcher's number
                 for name, value in found.items():

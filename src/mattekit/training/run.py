@@ -201,8 +201,12 @@ class Run:
         return state
 
     def _restore(self, state: Mapping[str, Any]) -> None:
-        self.step.load_state_dict(state["step"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.step.load_state_dict(state["step"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (RuntimeError, ValueError) as error:
+            of = f"{self.folder / 'state.pt'} is of another run, and cannot be resumed"
+            raise ResumeError(f"{of}: the step has other parameters: {error}") from error
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.progress = Progress(**{**state["progress"], "position": Position(**state["progress"]["position"])})

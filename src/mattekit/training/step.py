@@ -59,6 +59,25 @@ class Step(nn.Module):
         return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
 
 
+def losses_of(result: Any) -> Mapping[str, Tensor]:
+    """The losses within what a step returned.
+
+    Raises:
+        TypeError: If it is no `StepResult`, or a loss is no scalar tensor.
+        ValueError: If there is no ``total``.
+    """
+    losses = getattr(result, "losses", None)
+    if not isinstance(losses, Mapping):
+        raise TypeError(f"a step's forward must return a StepResult, got a {type(result).__name__}")
+    if "total" not in losses:
+        raise ValueError(f"losses must have one called total, which is learned from, got {', '.join(losses) or 'none'}")
+    for name, value in losses.items():
+        if not isinstance(value, Tensor) or value.ndim:
+            shown = f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise TypeError(f"losses must be scalar tensors, got {shown} for {name}")
+    return losses
+
+
 class PPMattingStep(Step):
     """PP-Matting and the sum of its losses.
 

@@ -124,6 +124,16 @@ def test_backward_hooks_are_called(kind):
 EITHER_ENCODER = pytest.mark.parametrize("network", [small, small_pyramid])
 
 
+@EITHER_ENCODER
+def test_what_the_context_branch_sees_of_a_tensor_is_one(network):
+    """Whoever calls the parts one by one, as `figure5` does, may have a branch that takes nothing else."""
+    model, image = shrunk_for_context(32, network), torch.rand(1, 3, 64, 96)
+    coarse, size = model.seen_by_context(image, model.encoder(model.normalise(image))[-1])
+    small = F.interpolate(image, (32, 48), mode="bilinear")
+    torch.testing.assert_close(coarse, model.encoder(model.normalise(small))[-1])
+    assert tuple(size) == (32, 48)
+
+
 def shrunk_for_context(limit, network=small):
     return trained_looking(network(preprocessing=Preprocessing(context_short_side=limit)))
 

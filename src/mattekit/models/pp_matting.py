@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mattekit._checks import check_floating, check_nchw, check_unit, is_traced
 from mattekit.encoders import Encoder
 from mattekit.models.preprocessing import Preprocessing
-from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of, size_of
+from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of, size_of, wholes
 
 
 class PPMattingOutput(NamedTuple):
@@ -153,7 +153,8 @@ class PPMatting(nn.Module):
         if not is_traced() and shrunk == list(size):
             return coarse, size
         small = Level([image], shrunk, self.normalise).whole(self.tile_bytes)
-        return levels_of(self.encoder, small, tile_bytes=self.tile_bytes)[-1], shrunk
+        features = levels_of(self.encoder, small, tile_bytes=self.tile_bytes)
+        return wholes(features[-1], self.tile_bytes), shrunk
 
     def _detail_logits(
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: tuple[int, int]

@@ -111,6 +111,15 @@ def test_a_network_put_together_by_hand_normalises_as_its_encoder_expects():
     assert other.preprocessing == Preprocessing()
 
 
+def test_an_encoders_statistics_that_are_no_numbers_are_named_as_its_own():
+    """Such as those of an encoder that normalises by itself."""
+    parts = small()
+    parts.encoder.register_buffer("mean", torch.rand(1, 3, 1, 1))
+    with pytest.raises(ValueError, match=r"(?s)encoder's mean must be three finite numbers, .*; give preprocessing"):
+        PPMatting(parts.encoder, parts.context, parts.detail, parts.fusion)
+    PPMatting(parts.encoder, parts.context, parts.detail, parts.fusion, preprocessing=Preprocessing())
+
+
 @pytest.mark.parametrize("kind", ["register_full_backward_hook", "register_full_backward_pre_hook"])
 def test_backward_hooks_are_called(kind):
     """Whoever draws where a network looks hooks its parts in evaluation mode."""

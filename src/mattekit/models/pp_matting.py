@@ -223,7 +223,10 @@ def check_encoder(encoder: object) -> None:
 def _expected_by(encoder: Encoder) -> Preprocessing:
     """What an encoder says that its weights expect."""
     known = {name: getattr(encoder, name) for name in ("mean", "std") if hasattr(encoder, name)}
-    return Preprocessing(**known)
+    try:
+        return Preprocessing(**known)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"encoder's {error}; give preprocessing to normalise in another way") from None
 
 
 def _check_features(features: object, encoder: Encoder, size: Sequence[int]) -> None:

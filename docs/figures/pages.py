@@ -38,6 +38,7 @@ METRICS = {
     "connectivity_error": ("Conn", 2),
 }  # fmt: skip
 KINDS = {"hair-like": "hair", "lacy": "lace", "blobby": "blobs", "perforated": "made to fall apart at every level"}
+SMALL_NETWORKS = "cpu a matte by small networks"
 W18, W48 = "cpu forward hrnet_w18 1×512²", "cpu forward hrnet_w48 1×512²"
 
 
@@ -215,10 +216,14 @@ def which_weights() -> Iterator[str]:
     for source, figures in SMALL["sources"].items():
         small, other = (f"{figures[who]['mad']:.3f}" for who in ("small", "u2netp"))
         yield f"| MAD, {figures['photos']} × {HELD_OUT[source]} | {small} | {other} | not measured |"
-    times = milliseconds("cpu a matte by small networks")
-    network, photo, other = (times[side] for side in ("small at 512²", "small, a photo of 512²", U2NETP_SIDE))
-    yield f"| time, two cores of a CPU | {network:.0f} ms at 512² | {other:.0f} ms at 320² | not measured |"
-    yield f"| time of a photo of 512², shrunk to 384² first | {photo:.0f} ms | the same as above | not measured |"
+    for machine, has in MACHINES.items():
+        times = milliseconds(SMALL_NETWORKS, machine)
+        for side, of in (("at 512²", "an image of 512²"), ("a photo of 512²", "a photo of 512², shrunk to 384² first")):
+            ours = [time for name, time in times.items() if name.startswith("small") and name.endswith(side)]
+            if ours:
+                shown = " ms, in bfloat16 ".join(f"{time:.0f}" for time in ours)
+                other = f"{times[U2NETP_SIDE]:.0f} ms at 320²"
+                yield f"| time of {of}, two cores with {has} | {shown} ms | {other} | not measured |"
 
 
 def training_data() -> Iterator[str]:

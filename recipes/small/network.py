@@ -15,7 +15,7 @@ from mattekit.windows import resize_bilinear
 
 def small_network() -> PPMatting:
     """PP-Matting in narrow: EfficientNet-Lite0 with a feature pyramid, SCB from 96 to 8 channels, HRDB of 16 to 8."""
-    encoder = FeaturePyramid(efficientnet_lite0(), (8, 8, 32, 96, 96), keep=(0, 1, 3))
+    encoder = FeaturePyramid(efficientnet_lite0(), (16, 32, 64, 96, 96), keep=(0, 1, 3), plain=0, channels=(8, 8, 96))
     context = SemanticContextBranch(
         encoder.channels[-1],
         pooling=PyramidPooling(encoder.channels[-1], 96),
@@ -74,6 +74,16 @@ def freeze_encoder(network: PPMatting, blocks: int) -> None:
     encoder.eval()
     for part in (encoder.stem, *encoder.blocks[:blocks]):
         part.requires_grad_(False)
+
+
+def freeze_semantics(network: PPMatting, training: bool) -> None:
+    """Train what draws alone: the detail branch, and the pyramid's levels finer than the context branch's."""
+    pyramid = network.encoder
+    network.eval().requires_grad_(False)
+    parts = (pyramid.laterals, pyramid.descents, pyramid.outputs, pyramid.heads)
+    finer = [part[level] for part in parts for level in part if int(level) < pyramid.keep[-1]]
+    for module in (network.detail, *finer):
+        module.train(training).requires_grad_()
 
 
 def quarter(alpha: Tensor) -> Tensor:

@@ -1,12 +1,14 @@
-"""Train the small network, in two phases, by `mattekit.training`.
+"""Train the small network, in three phases, by `mattekit.training`.
 
     python train.py semantic DATA MATTES RUN --encoder efficientnet-lite0.pth --side 192 --steps 2200
     python train.py whole DATA MATTES RUN --start OTHER/state.pt --side 288 --context-side 192 --steps 460
+    python train.py detail DATA MATTES RUN --start OTHER/state.pt --side 288 --context-side 224 --steps 700 --batch 8
 
 The semantic phase trains the encoder, the pyramid and the coarse half of the context branch by heads at a quarter of
-the image, for a third of what the whole network costs an image. The whole phase trains all of it. Either may be killed
-at any time, and the same command goes on. ``RUN/training`` is the run, with its log; at its end ``RUN/state.pt`` gets
-the averaged network, with which the next phase and ``export.py`` begin.
+the image, for a third of what the whole network costs an image. The whole phase trains all of it, and the detail phase
+what draws edges: the pyramid's fine levels and the detail branch. Each may be killed at any time, and the same command
+goes on. ``RUN/training`` is the run, with its log; at its end ``RUN/state.pt`` gets the averaged network, with which
+the next phase and ``export.py`` begin.
 """
 
 import argparse
@@ -19,14 +21,14 @@ import cv2
 import numpy as np
 import torch
 from mix import Mixture
-from network import CoarseHeads, averaged_network, freeze_encoder, quarter, read_states, small_network
+from network import CoarseHeads, averaged_network, freeze_encoder, freeze_semantics, quarter, read_states, small_network
 from safetensors.torch import load_file
 from torch import Tensor
 
 from mattekit import checkpoints
 from mattekit.data import Batch, Compose, Sample, collate
 from mattekit.losses import alpha_loss, gradient_loss, semantic_loss
-from mattekit.models import PPMatting
+from mattekit.models import PPMatting, PPMattingOutput
 from mattekit.photos import write_atomically
 from mattekit.training import Settings, Step, StepResult, keep_freed_memory, train
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
@@ -116,16 +118,21 @@ class SmallStep(Step):
         return StepResult({"total": torch.stack(list(losses.values())).sum(), **losses}, None)
 
     def losses(self, batch: TrustedBatch) -> dict[str, Tensor]:
-        """The whole phase: L_s, L_d and L_f, with L_d a little beyond the transition too."""
+        """The whole phase: L_s, L_d and L_f."""
         out = self.model(batch.image)
-        unknown = (batch.trimap == UNKNOWN).float()
-        where = (unknown + 0.15) * batch.weight * (0.4 + 0.6 * batch.exactness)
-        return {
-            "semantic": semantic_loss(out.semantic_logits, batch.trimap, batch.weight),
-            "matte": 2 * alpha_loss(out.detail, batch.alpha, where),
-            "gradient": gradient_loss(out.detail, batch.alpha, unknown * batch.exactness),
-            "fusion": 2 * alpha_loss(out.alpha, batch.alpha, batch.weight),
-        }
+        semantic = semantic_loss(out.semantic_logits, batch.trimap, batch.weight)
+        return {"semantic": semantic, **drawing_losses(out, batch)}
+
+
+def drawing_losses(out: PPMattingOutput, batch: TrustedBatch) -> dict[str, Tensor]:
+    """L_d, a little beyond the transition too, and L_f."""
+    unknown = (batch.trimap == UNKNOWN).float()
+    where = (unknown + 0.15) * batch.weight * (0.4 + 0.6 * batch.exactness)
+    return {
+        "matte": 2 * alpha_loss(out.detail, batch.alpha, where),
+        "gradient": gradient_loss(out.detail, batch.alpha, unknown * batch.exactness),
+        "fusion": 2 * alpha_loss(out.alpha, batch.alpha, batch.weight),
+    }
 
 
 class CoarseStep(SmallStep):
@@ -147,10 +154,27 @@ class CoarseStep(SmallStep):
         }
 
 
+class DetailStep(SmallStep):
+    """The detail phase: what draws learns, and all that finds the subject stays as it is."""
+
+    def train(self, mode: bool = True) -> "DetailStep":
+        """Set the mode of what draws."""
+        Step.train(self, mode)
+        freeze_semantics(self.model, mode)
+        return self
+
+    def losses(self, batch: TrustedBatch) -> dict[str, Tensor]:
+        """Both losses that reach what draws."""
+        return drawing_losses(self.model(batch.image), batch)
+
+
+STEPS = {"semantic": CoarseStep, "whole": SmallStep, "detail": DetailStep}
+
+
 def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("phase", choices=("semantic", "whole"))
+    parser.add_argument("phase", choices=STEPS)
     parser.add_argument("data", type=Path)
     parser.add_argument("mattes", type=Path)
     parser.add_argument("run", type=Path)
@@ -175,7 +199,7 @@ def main() -> None:
     if arguments.encoder:
         checkpoints.load(network.encoder.encoder, arguments.encoder)
     network.preprocessing = replace(network.preprocessing, context_short_side=arguments.context_side)
-    step = CoarseStep(network) if arguments.phase == "semantic" else SmallStep(network)
+    step = STEPS[arguments.phase](network)
     settings = Settings(
         size=arguments.side,
         batch_size=arguments.batch,

@@ -126,8 +126,8 @@ def test_evaluate_names_all_problems_and_computes_nothing(folders, capsys):
         (["--protocol", "composition-1k"], "this protocol needs a trimap"),
         (["--protocol", "composition"], "protocol must be one of 'composition-1k', "),
         (["--workers", "0"], "workers must be at least 1, got 0"),
-        (["--csv", "scores.json"], "--csv and --json must be two files, got scores.json for both"),
-        (["--csv", "scores", "--json", "./x/../scores"], "--csv and --json must be two files, got scores for both"),
+        (["--csv", "scores.json"], "--csv and the JSON must be two files, got scores.json for both"),
+        (["--csv", "scores", "--json", "./x/../scores"], "--csv and the JSON must be two files, got scores for both"),
         (["--any-trimaps"], "--any-trimaps must come with --trimaps"),
     ],
 )

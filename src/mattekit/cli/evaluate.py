@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace, json_path: Path | None) -> FolderScores:
     from mattekit.evaluation import evaluate_folders
 
-    check_outputs({"--csv": args.csv, "--json": json_path}, [args.pred_dir, args.alpha_dir, args.trimaps])
+    check_outputs({"--csv": args.csv, "the JSON": json_path}, [args.pred_dir, args.alpha_dir, args.trimaps])
     return evaluate_folders(args.pred_dir, args.alpha_dir, args.trimaps, **options_of(args))
 
 

@@ -62,7 +62,7 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Sequence[Path | No
     given = {option: path for option, path in outputs.items() if path}
     for (option, path), (other, same) in combinations(given.items(), 2):
         if path.resolve() == same.resolve():
-            raise ValueError(f"{option} and {other} must be two files, got {path} for both")
+            raise ValueError(f"{option} and {other} must be two files, got {path} for both: name another")
     check_apart([*given.values()], expand_folders([folder for folder in inputs if folder and folder.is_dir()]))
     for output in given.values():
         check_writable(output)

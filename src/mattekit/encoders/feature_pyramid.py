@@ -120,8 +120,7 @@ class FeaturePyramid(nn.Module):
                 joined.append(through(levels[level + 1], self.descents[key]))
             output = self.outputs[key]
             levels[level] = Level(joined, size_of(feature), partial(_joined, output), halo=output)
-        heads = {level: self.heads[str(level)] for level in self.keep if str(level) in self.heads}
-        return [through(levels[level], heads[level]) if level in heads else levels[level] for level in self.keep]
+        return [through(levels[i], self.heads[str(i)]) if str(i) in self.heads else levels[i] for i in self.keep]
 
 
 def _joined(output: nn.Module, lateral: Tensor, *above: Tensor) -> Tensor:

@@ -183,6 +183,26 @@ def test_a_wrong_declaration_is_noticed():
         compute_levels([level], Window(0, 0, 4, 4))
 
 
+def test_how_far_a_module_sees_is_asked_for_parts_alone():
+    asked = []
+
+    class Counted(nn.ReLU):
+        @property
+        def halo(self):
+            asked.append(self)
+            return 0
+
+        def forward(self, x):
+            return super().forward(x)
+
+    module = Counted()
+    level = Level([rand(1, 1, 8, 8)], (8, 8), module, halo=module, stride=1)
+    compute_levels([level], tile_bytes=1000)
+    assert not asked
+    compute_levels([level], Window(0, 0, 4, 4), tile_bytes=1000)
+    assert asked
+
+
 @pytest.mark.parametrize("window", [(-1, 0, 2, 2), (0, 0, 0, 2), (0, 0, 9, 2), (0, 7, 1, 2)])
 def test_bad_windows(window):
     level = Level([rand(1, 1, 4, 4)], (8, 8))

@@ -57,7 +57,10 @@ class Level:
 
     @cached_property
     def halo(self) -> int | None:
-        """How many pixels of its input the feature's function sees beyond a pixel of its result."""
+        """How many pixels of its input the feature's function sees beyond a pixel of its result.
+
+        It is asked for only where a part of the feature is computed: to find it takes as long as a small convolution.
+        """
         if isinstance(self._halo, nn.Module):
             return halo(self._halo)
         return self._halo
@@ -107,18 +110,19 @@ class Level:
             return [self._inner(result, around, tile)]
 
         tiles = [spans]
-        if tile_bytes is not None and self.halo is not None:
+        if tile_bytes is not None:
             channels = self.channels or sum(part.x.shape[1] for part in parts)
             stride = self.stride or 1
             pixels = tile_bytes // max(channels * parts[0].x.shape[0] * parts[0].x.element_size() * stride**2, 1)
-            tiles = tiles_of(spans, pixels, at_least=4 * self.halo // stride)
+            if len(spans[0]) * len(spans[1]) > pixels and self.halo is not None:
+                tiles = tiles_of(spans, pixels, at_least=4 * self.halo // stride)
         return assembled(on, tiles, spans, (1,))[0]
 
     def _around(self, spans: Spans) -> Spans:
         """What a part of the feature is made of, at the resolution of the inputs once they are resized."""
         whole = self.sources[0][1]
-        if self.halo is None:
-            return range(whole[0]), range(whole[1])
+        if spans == spans_of(None, self.size) or self.halo is None:
+            return spans_of(None, whole)
         return both(surroundings, spans, whole, (self.halo, self.halo), (self.stride or 1, self.stride or 1))
 
     def _inner(self, result: Tensor, around: Spans, tile: Spans) -> Tensor:
@@ -211,8 +215,9 @@ def compute_levels(
         want(level, spans)
     for level in reversed(order):
         if not level.known:
-            if level.halo is None:
-                wanted[level] = (range(level.size[0]), range(level.size[1]))
+            whole = spans_of(None, level.size)
+            if wanted[level] != whole and level.halo is None:
+                wanted[level] = whole
             for (x, _), spans in zip(level.sources, level.needs(wanted[level]), strict=True):
                 if isinstance(x, Level):
                     want(x, spans)
@@ -230,7 +235,7 @@ def compute_levels(
             given = [parts[x] if isinstance(x, Level) else _part_of(x) for x in inputs]
             x = level.compute(wanted[level], given, tile_bytes)
             parts[level] = _Part(x, wanted[level], level.size)
-            if level.halo is None and window is not None:
+            if window is not None and level.halo is None:
                 level.keep(x)  # the next window will ask for it again
             del given, x
         for x in inputs:

@@ -291,6 +291,18 @@ def test_damaged_weights_make_no_matte(prepared):
         predict(network, photo(64, 96))
 
 
+def test_variances_beyond_float16_make_no_matte():
+    """float16 makes infinity of a variance past 65504, and the batch norm its bias of every input: finite but wrong."""
+    model = small()
+    model.encoder.bn1.running_var.fill_(1e5)
+    assert predict(model.eval(), photo(64, 96)).shape == (64, 96)
+    model.half()
+    assert all(x.isfinite().all() for x in model(torch.rand(1, 3, 64, 96).half()))
+    for use in (prepare, lambda model: predict(model, photo(64, 96))):
+        with pytest.raises(RuntimeError, match=r"^the model's encoder\.bn1\.running_var must be finite, got infinity"):
+            use(model)
+
+
 def test_runs_in_the_models_precision():
     model = Brightness().double()
     predict(model, photo(64, 64))

@@ -37,6 +37,20 @@ def fold_batch_norms(network: nn.Module, *, sequences: bool = True) -> int:
     return folded
 
 
+def check_variances(network: nn.Module) -> None:
+    """Check that no batch norm has an infinite variance: it would return its bias whatever it takes, and hide that.
+
+    Raises:
+        RuntimeError: If one has.
+    """
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_var") and buffer.isinf().any():
+            raise RuntimeError(
+                f"the model's {name} must be finite, got infinity: was the network brought to float16, which ends at "
+                "65504? Then take bfloat16, or leave it in float32 and call prepare(model, precision='float16')"
+            )
+
+
 def neighbours(module: nn.Module, *, sequences: bool) -> Iterator[tuple[str, str]]:
     """Names of modules within one, of which the second takes what the first gives, and nothing else does."""
     chains: list[Sequence[str]] = [*(declared(module, "folds") or ())]

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mattekit import trimap as trimaps
 from mattekit._checks import check_number, check_positive
+from mattekit.inference.folding import check_variances
 from mattekit.inference.guided import guided_upsample
 from mattekit.inference.pixels import to_pixels
 from mattekit.inference.running import (
@@ -162,7 +163,8 @@ def predict(
             the model returns maps of another shape, ``max_short_side`` is below 32, or ``max_memory`` is too little for
             the photo whatever the windows.
         RuntimeError: If the model's detail map, semantic logits or matte is not finite. A matte alone would not show
-            it: where the logits are NaN, their argmax is the foreground.
+            it: where the logits are NaN, their argmax is the foreground. And if a batch norm's variance is infinite, as
+            a large one is in float16: it would return its bias whatever it takes.
 
     Source:
         PaddleSeg's test-time policy, LimitShort, then ResizeToIntMult by 32, in OpenCV's arithmetic; a photo of uint8
@@ -284,6 +286,7 @@ def _predict(
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)
     shrunk = limited(model, pixels, max_short_side)
+    check_variances(model)
     views = [(1, False)]
     if augment is not None:
         views = [(scale, flip) for scale in augment.scales for flip in ((False, True) if augment.flip else (False,))]

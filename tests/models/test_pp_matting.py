@@ -239,6 +239,16 @@ def test_runs_on_the_meta_device():
         assert small().eval()(torch.rand(1, 3, 64, 96)).alpha.shape == (1, 1, 64, 96)
 
 
+def test_weights_assigned_to_a_network_on_the_meta_device():
+    """As torch loads large networks without making them first."""
+    expected = small(preprocessing=Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.4))).eval()
+    with torch.device("meta"):
+        model = small(preprocessing=expected.preprocessing).eval()
+    nn.ModuleList([model]).load_state_dict(nn.ModuleList([expected]).state_dict(), assign=True)
+    image = torch.rand(1, 3, 64, 96)
+    assert model(image).detail.equal(expected(image).detail)
+
+
 def test_to_empty_leaves_the_normalisation():
     """Weights follow from a file, as networks are made that start without memory; mean and std are in none."""
     expected = small(preprocessing=Preprocessing((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)))

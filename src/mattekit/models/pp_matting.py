@@ -87,6 +87,7 @@ class PPMatting(nn.Module):
         for name in ("mean", "std"):
             self.register_buffer(name, torch.empty(1, 3, 1, 1), persistent=False)
         self.preprocessing = _expected_by(encoder) if preprocessing is None else preprocessing
+        self.register_load_state_dict_post_hook(_leave_meta)
         self.tile_bytes: int | None = None
 
     def forward(self, image: Tensor) -> PPMattingOutput:
@@ -203,6 +204,15 @@ class PPMatting(nn.Module):
     @max_short_side.setter
     def max_short_side(self, value: int | None) -> None:
         self.preprocessing = replace(self.preprocessing, max_short_side=value)
+
+
+def _leave_meta(model: PPMatting, _: object) -> None:
+    """Let mean and std follow the parameters that ``load_state_dict(assign=True)`` put in place of meta tensors."""
+    device = next(model.parameters(), model.mean).device
+    if model.mean.is_meta and device.type != "meta":
+        for name in ("mean", "std"):
+            setattr(model, name, torch.empty_like(getattr(model, name), device=device))
+        model.preprocessing = model.preprocessing
 
 
 def check_encoder(encoder: object) -> None:

@@ -314,6 +314,17 @@ def test_not_a_number_stays_visible(activation):
         torch.testing.assert_close(found(image[0]), layer(image[0]), equal_nan=True)  # (C, H, W) as torch takes it
 
 
+@torch.inference_mode()
+def test_synchronised_batch_norms_are_folded_too():
+    """In evaluation they are as others: a network trained on several GPUs has them."""
+    model = folded_state(small())
+    expected = prepare(model)
+    found = prepare(nn.SyncBatchNorm.convert_sync_batchnorm(model).eval())
+    assert found.report == expected.report
+    image = torch.rand(1, 3, 64, 96)
+    assert_equal(found(image), expected(image))
+
+
 class Standardised(nn.Conv2d):
     def forward(self, x):
         spread = self.weight.view(len(self.weight), -1).std(1)[:, None, None, None]

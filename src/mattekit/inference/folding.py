@@ -73,8 +73,8 @@ def is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
     return is_plain(module, nn.Conv2d) or bool(declared(module, "affine"))
 
 
-def _is_fixed_batch_norm(module: object) -> TypeGuard[nn.BatchNorm2d]:
-    return isinstance(module, nn.BatchNorm2d) and is_plain(module, nn.BatchNorm2d) and module.running_mean is not None
+def _is_fixed_batch_norm(module: Any) -> TypeGuard[nn.BatchNorm2d | nn.SyncBatchNorm]:
+    return is_plain(module, nn.BatchNorm2d, nn.SyncBatchNorm) and module.running_mean is not None
 
 
 def _sees_one_pixel(conv: nn.Conv2d) -> bool:
@@ -82,7 +82,7 @@ def _sees_one_pixel(conv: nn.Conv2d) -> bool:
     return conv.kernel_size == (1, 1) and conv.padding in ((0, 0), "valid", "same") and conv.groups == 1
 
 
-def _fuse_bn_conv(bn: nn.BatchNorm2d, conv: nn.Conv2d) -> nn.Conv2d:
+def _fuse_bn_conv(bn: nn.BatchNorm2d | nn.SyncBatchNorm, conv: nn.Conv2d) -> nn.Conv2d:
     """A convolution of one pixel that takes what ``bn`` takes: W(s x + t) + b = (W s) x + (W t + b)."""
     assert bn.running_mean is not None
     assert bn.running_var is not None

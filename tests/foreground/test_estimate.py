@@ -110,6 +110,18 @@ def test_no_gradient_and_no_need_of_none():
     assert not estimate_foreground(image, torch.rand(1, 1, 6, 7, requires_grad=True)).requires_grad
 
 
+@both
+def test_autocast_changes_nothing(method):
+    """The sum over 300 × 300 white pixels, 90,000, is infinite in float16, and was: all colours were NaN."""
+    image, alpha = torch.ones(1, 3, 300, 300), torch.ones(1, 1, 300, 300)
+    alpha[..., :10] = 0.5
+    expected = estimate_foreground(image, alpha, method=method, return_background=True)
+    for dtype in (torch.float16, torch.bfloat16):
+        with torch.autocast("cpu", dtype):
+            found = estimate_foreground(image, alpha, method=method, return_background=True)
+        assert all(x.equal(y) for x, y in zip(found, expected, strict=True))
+
+
 @pytest.mark.cuda
 @both
 def test_cuda_agrees_with_the_cpu(method):

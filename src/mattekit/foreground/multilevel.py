@@ -64,8 +64,8 @@ def _mean_colours(image: Tensor, alpha: Tensor) -> Tensor:
     height, width = image.shape[-2:]
     for top in range(0, height, rows := _strip_rows(image, height, width)):
         pixels, matte = (_to_unit(x[..., top : top + rows, :].float(), x).flatten(2) for x in (image, alpha))
-        chosen = torch.cat([matte > 0.9, matte < 0.1, matte >= 0], 1).to(pixels.dtype)
-        sums += chosen @ pixels.mT
+        chosen = torch.cat([matte > 0.9, matte < 0.1, matte >= 0], 1).double()
+        sums += chosen @ pixels.double().mT  # autocast leaves doubles alone; half precision cannot hold such sums
         counts += chosen.sum(2, keepdim=True)
     means = sums / counts.clamp(min=1)
     return torch.where(counts > 0, means, means[:, 2:])[:, :2].float().flatten(1)[..., None, None]

@@ -122,6 +122,19 @@ def test_autocast_changes_nothing(method):
         assert all(x.equal(y) for x, y in zip(found, expected, strict=True))
 
 
+@both
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_default_dtype_changes_nothing(method, dtype):
+    image, alpha = torch.rand(1, 3, 20, 30), torch.rand(1, 1, 20, 30)
+    expected = estimate_foreground(image, alpha, method=method)
+    torch.set_default_dtype(dtype)
+    try:
+        found = estimate_foreground(image, alpha, method=method)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.equal(expected)
+
+
 @pytest.mark.cuda
 @both
 def test_cuda_agrees_with_the_cpu(method):

@@ -121,7 +121,7 @@ class _Buffers:
     def take(self, name: str, *shape: int) -> Tensor:
         size = math.prod(shape)
         if name not in self._memory or self._memory[name].numel() < size:
-            self._memory[name] = torch.empty(size, device=self._device)
+            self._memory[name] = torch.empty(size, dtype=torch.float32, device=self._device)
         return self._memory[name][:size].view(shape)
 
 

@@ -202,6 +202,27 @@ def test_before_any_image():
     assert (values.shape, values.dtype) == ((0,), torch.float64)
 
 
+@pytest.mark.parametrize(
+    "move",
+    [lambda x: x.to("cpu"), lambda x: x.cpu(), lambda x: x.to("cpu", torch.bfloat16), lambda x: x.half()],
+    ids=["to", "cpu", "bfloat16", "half"],
+)
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: torch.nn.Sequential(x)], ids=["alone", "within"])
+def test_precision_stays_where_the_metric_or_its_network_is_moved(wrap, move):
+    """Lightning moves a module with its metrics; SAD was rounded to float32 then, or to bfloat16 with the weights."""
+    metric = SAD(reduction="none")
+    metric.update(*BATCHES[0])
+    move(wrap(metric))
+    metric.update(*BATCHES[1])
+    assert metric.compute().equal(torch.cat([metrics.sad(*arguments) for arguments in BATCHES]))
+
+
+def test_set_dtype_sets_the_precision():
+    metric = SAD().set_dtype(torch.float32).to("cpu")
+    metric.update(*BATCHES[0])
+    assert metric.compute().dtype == torch.float32
+
+
 def test_states_merge():
     parts = [ConnectivityError(reduction="none") for _ in range(2)]
     for part, arguments in zip(parts, BATCHES, strict=True):

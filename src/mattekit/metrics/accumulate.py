@@ -6,6 +6,7 @@ metrics' own files.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -55,6 +56,18 @@ class _ImageMetric(Metric):
         for state in (self._values, self._pixels):
             self.add_state(state, default=[], dist_reduce_fx="cat")
         self.set_dtype(torch.float64)  # with which torchmetrics stands in for the state of a process without images
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> Any:
+        """Go to another device. The precision stays, unless `set_dtype` is to change it.
+
+        torchmetrics would take on whatever `fn` makes of a float32: ``.cuda()`` would go on in float32.
+        """
+        if self._dtype_convert:
+            return super()._apply(fn, exclude_state)
+        dtype = self.dtype
+        super()._apply(lambda x: x.to(fn(x).device), exclude_state)
+        self._dtype = torch.float32 if self.device.type == "mps" else dtype  # MPS has no float64
+        return self
 
     def _score(self, batch: Batch) -> Any:
         raise NotImplementedError

@@ -67,6 +67,14 @@ def test_published_rows():
     assert consistent_readings("21.46", "3.3", {"whole": [1_700_000]}) == [Reading("whole", 1000)]
 
 
+def test_numbers_of_numpy():
+    """The square of two million does not fit into int32: nothing was possible then, and nothing said so."""
+    counts = np.array([2_000_000, 1_000_000], np.int32)
+    for given in (counts, list(counts)):
+        found = consistent_readings(np.float32(46.25), np.float32(5), {"whole": given})
+        assert found == consistent_readings(46.25, 5, {"whole": counts.tolist()}) == [Reading("whole", 1000)]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -66,6 +66,7 @@ def consistent_readings(
     """
     sads, mses = _interval("sad", sad), _interval("mse", mse)
     mads = None if mad is None else _interval("mad", mad)
+    pixels = {region: [int(count) for count in counts] for region, counts in pixels.items()}
     for region, counts in pixels.items():
         if not counts or min(counts) < 1:
             raise ValueError(
@@ -111,7 +112,7 @@ def _divided(interval: _Interval, by: float) -> _Interval:
 def _interval(name: str, number: str | float) -> _Interval:
     """All that is printed so: half a unit of the last digit to each side."""
     try:
-        value = Decimal(number)
+        value = Decimal(number if isinstance(number, str) else float(number))
     except (InvalidOperation, TypeError, ValueError):
         raise ValueError(f"{name} must be a number, got {number!r}") from None
     if not value.is_finite() or value < 0:

@@ -399,6 +399,7 @@ def test_maps_over_batches_and_differentiates_twice(case):
     ("arguments", "error", "message"),
     [
         (([[0.0]], X), TypeError, "pred must be a torch.Tensor, got list"),
+        ((X, X.numpy()), TypeError, "alpha must be a torch.Tensor, got ndarray"),
         ((X[0], X), ValueError, "pred must have shape (N, "),
         ((X.byte(), X), TypeError, "pred must be floating-point, got torch.uint8"),
         ((X, X.byte()), TypeError, "alpha must be floating-point, got torch.uint8"),

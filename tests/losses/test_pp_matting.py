@@ -336,6 +336,8 @@ def test_the_output_is_checked(case, field, value, error, message):
         pp_matting_loss(output._replace(**{field: value}), alpha, trimap)
     with pytest.raises(TypeError, match="output must have alpha, detail and semantic_logits, got a Tensor"):
         pp_matting_loss(output.alpha, alpha, trimap)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeError, match=r"^alpha must be a torch.Tensor, got NoneType"):
+        pp_matting_loss(output, None, trimap)  # pyright: ignore[reportArgumentType]
     with pytest.raises(
         ValueError, match=re.escape("alpha must have the shape of detail, (2, 1, 5, 6), got (1, 1, 5, 6)")
     ):

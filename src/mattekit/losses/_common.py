@@ -30,6 +30,7 @@ def check_pair(pred: Tensor, alpha: Tensor, mask: Tensor | None, channels: int |
     """
     check_nchw(name, pred, channels)
     check_floating(name, pred)
+    check_nchw("alpha", alpha)
     check_floating("alpha", alpha)
     check_same_shape("alpha", alpha, name, pred)
     check_pixels(name, pred)

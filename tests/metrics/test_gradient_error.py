@@ -116,6 +116,16 @@ def test_blind_to_nothing_else():
         assert gradient_error((alpha / 255) ** exponent, alpha, raw=True) > 1
 
 
+def test_a_range_without_an_inverse_is_none():
+    """1 / 1e-310 is infinite, and Grad was NaN. A sigmoid in float64 leaves such values where there is nothing."""
+    rng = np.random.default_rng(2)
+    pred, alpha = rng.uniform(0, 1e-310, (9, 9)), rng.uniform(0, 1, (9, 9))
+    expected = gradient_error(np.zeros_like(pred), alpha, raw=True)
+    assert gradient_error(pred, alpha, raw=True) == expected
+    tensors = module.gradient_error_of_batch(*batch(pred, alpha, np.ones((9, 9), bool)))
+    assert tensors.item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_one_outlier_changes_the_score_everywhere():
     """The range is the whole image's, so a pixel far from the region counts, as in the reference."""
     alpha = np.full((60, 60), 100, np.uint8)

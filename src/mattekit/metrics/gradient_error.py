@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RADIUS = 4
 TILE = 256  # rows and columns filtered at a time: small enough for a core's cache
+LEAST_SPAN = float(np.finfo(np.float64).tiny)  # between the ends of a range, of which the inverse is finite
 
 
 @overload
@@ -114,8 +115,8 @@ def gradient_error_of_batch(pred: Tensor, alpha: Tensor, region: Tensor | None) 
 def _scale(x: np.ndarray, *, in_bytes: bool) -> float:
     """What stretches a matte's range to 1; 0 if it is constant, whose gradient is 0."""
     white = 255 if x.dtype == np.uint8 and not in_bytes else 1
-    low, high = float(x.min()) / white, float(x.max()) / white
-    return 1 / (high - low) if high > low else 0.0
+    span = float(x.max()) / white - float(x.min()) / white
+    return 1 / span if span >= LEAST_SPAN else 0.0
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[tuple[slice, slice], ...]]:
@@ -149,13 +150,13 @@ def _stretched_amplitude(x: Tensor) -> Tensor:
     from torch.nn import functional as F
 
     x = x.double()
-    low, high = x.amin((1, 2), keepdim=True), x.amax((1, 2), keepdim=True)
+    span = x.amax((1, 2), keepdim=True) - x.amin((1, 2), keepdim=True)
     padded = F.pad(x[:, None], (RADIUS,) * 4, mode="replicate")[:, 0]
     gaussian, derivative = (taps.tolist() for taps in filters())
     along_x = _slide(_slide(padded, gaussian, 1), derivative, 2)
     along_y = _slide(_slide(padded, derivative, 1), gaussian, 2)
     amplitude = torch.hypot(along_x, along_y)
-    return torch.where(high > low, amplitude / (high - low), 0)
+    return torch.where(span >= LEAST_SPAN, amplitude / span, 0)
 
 
 def _slide(x: Tensor, taps: list[float], dim: int) -> Tensor:

@@ -11,6 +11,15 @@ from mattekit.testing import matte_triples
 from oracles import golden
 
 
+@pytest.mark.parametrize("name", golden.IN_RANGE)
+def test_agrees_with_the_reference_as_far_as_the_pages_say(name):
+    """README.md and docs/metrics.md have these limits."""
+    scores = evaluate(*golden.load(name), check_trimap=False, raw=True)
+    found = scores.sad / 1000, scores.mse, scores.gradient_error, scores.connectivity_error
+    for value, metric, limit in zip(found, ("sad", "mse", "grad", "conn"), (3e-6, 1.1e-6, 5e-7, 3e-6), strict=True):
+        assert value == pytest.approx(golden.value(name, metric), rel=limit, abs=0, nan_ok=True), metric
+
+
 @given(
     case=matte_triples(),
     region=st.sampled_from([None, "unknown", "whole", "foreground", "background"]),

@@ -194,6 +194,16 @@ def test_a_few_ulp_beyond_are_0_and_1(metric, dtype):
 
 
 @each
+def test_a_few_ulp_of_bfloat16_beyond_are_0_and_1(metric):
+    """On the CPU it is computed in another dtype, by whose ulp 1 + 1/128 was refused."""
+    pred, alpha, trimap = map(tensor, photo())
+    pred, alpha = (pred / 255).bfloat16(), alpha / 255
+    beyond = pred.where(pred < 1, 1 + 1 / 128)
+    assert beyond.max() > 1
+    assert metric(beyond, alpha, trimap) == metric(pred, alpha, trimap)
+
+
+@each
 @pytest.mark.parametrize("scale", [1, 255])
 def test_bands_change_nothing(metric, scale, monkeypatch):
     """But for the last bits of sums of floats, which are added up in another order: a relative 1e-13."""

@@ -153,6 +153,12 @@ def test_a_few_ulp_beyond_are_0_and_1(beyond):
     assert tm.from_mask(alpha, width=0).tolist() == [[0, 128, 255]]
 
 
+def test_a_few_ulp_of_bfloat16_beyond_are_0_and_1():
+    alpha = torch.tensor([-1 / 256, 0.5, 1 + 1 / 128], dtype=torch.bfloat16).view(1, 1, 1, 3)
+    for make in tm.from_alpha, tm.from_mask:
+        assert make(alpha, width=0).tolist() == [[[[0, 128, 255]]]]
+
+
 @pytest.mark.parametrize("kernel", sorted(KERNELS))
 @pytest.mark.parametrize("options", [{"width": 20_000}, {"width": 1, "iterations": 2**31}, {"width": 10**12}])
 def test_a_reach_beyond_the_image_costs_no_memory(kernel, options):

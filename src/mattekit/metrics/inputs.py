@@ -162,14 +162,14 @@ def _matte(name: str, x: Any) -> Any:
     floating = dtype.startswith(("float", "bfloat"))
     if not floating and not dtype.startswith(("int", "uint")):
         raise TypeError(f"{name} must be floating-point in [0, 1] or uint8, got {dtype}")
-    x = _planes(x)
-    if len(x) and not floating:
-        _check_bytes(name, int(x.min()), int(x.max()))
-    elif len(x):
-        x = _checked_floats(name, x)
-    if isinstance(x, np.ndarray):
-        return np.ascontiguousarray(x) if floating else np.ascontiguousarray(x, np.uint8)
-    return x.double() if floating else x.byte()
+    planes = _planes(x)
+    if len(planes) and floating:
+        planes = _checked_floats(name, planes, _eps(x))
+    elif len(planes):
+        _check_bytes(name, int(planes.min()), int(planes.max()))
+    if isinstance(planes, np.ndarray):
+        return np.ascontiguousarray(planes) if floating else np.ascontiguousarray(planes, np.uint8)
+    return planes.double() if floating else planes.byte()
 
 
 def _check_bytes(name: str, low: int, high: int) -> None:
@@ -178,10 +178,10 @@ def _check_bytes(name: str, low: int, high: int) -> None:
     check_no_mask(name, high)
 
 
-def _checked_floats(name: str, x: Any) -> Any:
-    """The matte, in [0, 1]: what is a few ulp beyond is brought there."""
+def _checked_floats(name: str, x: Any, eps: float) -> Any:
+    """The matte, in [0, 1]: what is a few ulp beyond is brought there; `eps` is of the dtype that came."""
     rule = f"{name} must lie in [0, 1] if it holds floats"
-    return x.clip(0, 1) if needs_clamp(rule, float(x.min()), float(x.max()), _eps(x)) else x
+    return x.clip(0, 1) if needs_clamp(rule, float(x.min()), float(x.max()), eps) else x
 
 
 def _eps(x: Any) -> float:

@@ -169,7 +169,7 @@ def from_mask(
         The trimap, of the mask's form.
 
     Raises:
-        ValueError: If a shape or an option is wrong, or the mask holds other values; they are counted and located.
+        ValueError: If a shape or an option is wrong, or the mask holds other values; integers are counted and located.
 
     Example:
         >>> from_mask(np.array([[0, 0, 0, 0, 1, 1, 1, 1]]), width=1)

@@ -44,13 +44,6 @@ def semantic_loss(
     check_mask(mask, semantic_logits)
     check_nonnegative("eps", eps)
     check_reduction(reduction)
-    return semantic_term(semantic_logits, trimap, mask, eps, reduction)
-
-
-def semantic_term(
-    semantic_logits: Tensor, trimap: Tensor, mask: Tensor | None, eps: float, reduction: Reduction
-) -> Tensor:
-    """`semantic_loss` of what has been checked."""
     (logits,) = within(mask, widen(semantic_logits))
     log_p = logits.log_softmax(1).gather(1, to_classes(trimap))
     if eps:

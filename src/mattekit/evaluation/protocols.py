@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 from mattekit._checks import check_choice
 from mattekit.metrics.connectivity_error import EMPTY, Empty
 from mattekit.metrics.evaluate import Matte, Region, Scores, evaluate
-
-REGIONS: tuple[Region, ...] = get_args(Region)
+from mattekit.metrics.inputs import REGIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +89,11 @@ class BenchmarkProtocol:
 
     def regions_with(self, *, trimap: bool) -> tuple[Region, ...]:
         """The regions that can be evaluated with or without a trimap; ValueError if there are none."""
-        regions: tuple[Region, ...] = self.regions if trimap else tuple(r for r in self.regions if r not in _OF_TRIMAP)
+        regions: tuple[Region, ...] = self.regions if trimap else tuple(r for r in self.regions if r == "whole")
         if not regions or (self.apply_trimap and not trimap):
             raise ValueError(f"this protocol needs a trimap, got None: it counts {' and '.join(self.regions)}")
         return regions
 
-
-_OF_TRIMAP = ("unknown", "foreground", "background")
 
 _AIM_LEFT_OPEN = (
     "The authors' scripts compare unrounded predictions with 8-bit ground truth, and their Grad is another one (a "

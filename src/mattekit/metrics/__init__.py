@@ -62,7 +62,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    if name in ("MAD", "MSE", "SAD", "ConnectivityError", "GradientError"):
+    if name in __all__:  # one of the classes: the functions are here
         from mattekit.metrics import accumulate
 
         return getattr(accumulate, name)

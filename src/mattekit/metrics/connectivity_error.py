@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Unpack, get_args, overload
 
 import numpy as np
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Empty: TypeAlias = Literal["exclude", "skip"]
-EMPTY = ("exclude", "skip")
+EMPTY: tuple[Empty, ...] = get_args(Empty)
 ROWS = 256  # rows compared at a time: small enough for a core's cache
 
 

@@ -9,7 +9,7 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, get_args
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Matte: TypeAlias = "np.ndarray | Tensor"
 Region: TypeAlias = Literal["unknown", "whole", "foreground", "background"]
-REGIONS = ("unknown", "whole", "foreground", "background")
+REGIONS: tuple[Region, ...] = get_args(Region)
 
 # The constants of `mattekit.trimap`, which imports torch; a test holds them equal.
 BACKGROUND, UNKNOWN, FOREGROUND = 0, 128, 255

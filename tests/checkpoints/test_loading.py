@@ -34,6 +34,15 @@ def test_load_restores_every_entry(saved):
     torch.testing.assert_close(target.state_dict(), source.state_dict())
 
 
+def test_the_same_weights_make_the_same_bytes(saved, tmp_path):
+    """So that two runs can be compared by their files, and a file found again by its hash."""
+    source, path = saved
+    for number in range(8):
+        again = tmp_path / f"{number}.safetensors"
+        checkpoints.save(source, again)
+        assert again.read_bytes() == path.read_bytes()
+
+
 def damaged(path, *, drop=(), add=(), reshape=()):
     tensors = tiny().state_dict()
     for name in drop:

@@ -186,7 +186,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     Args:
         model: The model, on any device, in any memory format, also within torch.compile, DataParallel or
             DistributedDataParallel.
-        path: The file, ending in ``.safetensors``. It is written whole or not at all.
+        path: The file, ending in ``.safetensors``. It is written whole or not at all. The same weights make the same
+            bytes.
 
     Raises:
         TypeError: If ``model`` is a prepared copy, whose weights are no longer those of the network.
@@ -216,8 +217,18 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     whole = torch.contiguous_format
     tensors = {name: state[entry].detach().cpu().clone(memory_format=whole) for name, entry in _names(network).items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
-    data = to_safetensors(tensors, metadata)
+    data = _in_order(to_safetensors(tensors, metadata))
     write_atomically(path, lambda file: file.write(data))
+
+
+def _in_order(data: bytes) -> bytes:
+    """A safetensors file with its metadata sorted by name; safetensors writes them in an order that it draws."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + data[start:]
 
 
 _COUNTER = ".num_batches_tracked"

@@ -371,6 +371,35 @@ def test_written_samples_are_read_again(tmp_path):
             assert np.array_equal(getattr(read, field), getattr(sample, field))
 
 
+class Named:
+    """Samples of these names."""
+
+    def __init__(self, *names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def __call__(self, index, rng):
+        return Sample(np.zeros((2, 3, 3), np.uint8), np.ones((2, 3), np.float32), name=self.names[index])
+
+
+def test_no_written_sample_is_hidden_or_lost(tmp_path):
+    names = ".cat", "..", "a/b", "a.b", "nul\0"
+    write_samples(Named(*names), tmp_path)
+    source = open_folder(tmp_path)
+    assert [source.name_of(index) for index in range(len(source))] == ["_.", "_cat", "a.b", "a_b", "nul_"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(("x", "a/b", "a_b"), r"got 'a[/_]b' for samples [12] and [12]$"), (("x", ""), "got '' for sample 1$")],
+)
+def test_samples_to_write_need_names_of_their_own(tmp_path, names, message):
+    with pytest.raises(ValueError, match=f"names must be distinct and not empty, {message}"):
+        write_samples(Named(*names), tmp_path)
+
+
 def test_fine_mattes_are_written_in_16_bits(tmp_path):
     class Fine:
         def __len__(self):

@@ -1,6 +1,7 @@
 """Samples to files."""
 
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,14 +20,15 @@ def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: in
     """Write all samples of a source as folders of PNG files, which `open_folder` opens.
 
     Args:
-        source: The source. Its samples must have distinct names; what no file name can hold becomes ``_``.
+        source: The source. Its samples must have distinct names; what no file name can hold becomes ``_``, and so does
+            a dot in front, which would hide the file.
         out: The folder to write to: ``image/``, ``alpha/``, and ``trimap/`` where samples have one.
         layers: Write ``foreground/`` and ``background/`` too, where samples have them.
         seed: What random sources draw from.
         progress: Show a progress bar.
 
     Raises:
-        ValueError: If two samples have one name.
+        ValueError: If two samples have one name, or one has none.
         OSError: If a file cannot be read or written. What was written before stays, each sample whole.
 
     Example:
@@ -39,14 +41,15 @@ def write_samples(source: Source, out: Folder, *, layers: bool = False, seed: in
     """
     from tqdm import tqdm
 
-    written: set[str] = set()
+    owners: dict[str, int] = {}
 
     def write(index: int) -> None:
         sample = source(index, sample_generator(seed, 0, index))
-        name = "".join("_" if letter in '/\\:*?"<>|' else letter for letter in sample.name)
-        if name in written or not name:
-            raise ValueError(f"names must be distinct, got {sample.name!r} for sample {index} too")
-        written.add(name)
+        name = re.sub(r'^\.|[/\\:*?"<>|\0]', "_", sample.name)
+        first = owners.setdefault(name, index)  # in one go, for several threads write
+        if first != index or not name:
+            of = f"samples {first} and {index}" if first != index else f"sample {index}"
+            raise ValueError(f"names must be distinct and not empty, got {sample.name!r} for {of}")
         _write(sample, name, Path(out), layers)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # encoding PNG lets other threads run

@@ -222,6 +222,7 @@ def test_bad_samples_are_skipped_if_asked():
         ({"batch_size": 3, "world_size": 2}, "batch_size must be a multiple of world_size, got 3 and 2"),
         ({"batch_size": 2, "world_size": 2, "rank": 2}, "rank must be below world_size"),
         ({"batch_size": 2, "workers": -1}, "workers must not be negative"),
+        ({"batch_size": 2, "epochs": -1}, "epochs must not be negative"),
         ({"batch_size": 2, "start": Position(0, 10)}, "start must lie within an epoch of 10 samples"),
     ],
 )
@@ -237,6 +238,7 @@ def test_impossible_settings(options, message):
     [
         ("batch_size", lambda n: Loader(Drawn(), batch_size=n)),
         ("workers", lambda n: Loader(Drawn(), batch_size=1, workers=n)),
+        ("epochs", lambda n: Loader(Drawn(), batch_size=1, epochs=n)),
         ("seed", lambda n: SyntheticMattes(seed=n)),
         ("length", lambda n: Mix([Drawn()], [1], length=n)),
         ("sizes", lambda n: RandomCrop(n)),

@@ -122,7 +122,7 @@ class Loader:
         for name, value in (("batch_size", batch_size), ("world_size", world_size)):
             check_number(name, value, Integral)
             check_positive(name, value)
-        for name, value in (("seed", seed), ("workers", workers), ("rank", rank)):
+        for name, value in (("seed", seed), ("workers", workers), ("rank", rank), ("epochs", epochs or 0)):
             check_number(name, value, Integral)
             check_nonnegative(name, value)
         if batch_size % world_size:
@@ -136,7 +136,7 @@ class Loader:
         self.batch_size = int(batch_size)  # of NumPy they would reach positions, and checkpoints by them
         self.seed = int(seed)
         self.shuffle = shuffle
-        self.epochs = epochs
+        self.epochs = None if epochs is None else int(epochs)
         self.start = start
         self.workers = int(workers)
         self.rank = int(rank)

@@ -1,6 +1,7 @@
 """A run that is killed at any moment, and resumed, is the run that was left alone."""
 
 import csv
+import dataclasses
 import functools
 import re
 import subprocess
@@ -14,17 +15,24 @@ import numpy as np
 import pytest
 import torch
 
-from mattekit.data import PairFolder, SyntheticMattes, paper_transform, write_samples
+from mattekit.data import PairFolder, SyntheticMattes, collate, paper_transform, write_samples
 from mattekit.training import TrainingError, fingerprint, train
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Dropping, network, settings
 
 TIMINGS = ("images_per_second", "waiting_for_data")
 
 
-def run(folder, source=SOURCE, resume=False, transform=TRANSFORM, validation=None, step=None, **changes):
+def run(
+    folder, source=SOURCE, resume=False, transform=TRANSFORM, validation=None, step=None, collate=collate, **changes
+):
     step = ConvolutionStep(Convolutions()) if step is None else step
-    train(step, source, settings(**changes), folder, transform=transform, validation=validation, resume=resume)
+    options = {"transform": transform, "collate": collate, "validation": validation, "resume": resume}
+    train(step, source, settings(**changes), folder, **options)
     return step
+
+
+def without_layers(samples, **options):
+    return collate([dataclasses.replace(sample, foreground=None, background=None) for sample in samples], **options)
 
 
 def log(folder):
@@ -109,6 +117,7 @@ def test_another_run_is_refused_by_name(tmp_path):
     refused("data is '.*', was '.*'$", source=SyntheticMattes(seed=4, size=40, length=10))
     refused("transform is", transform=type(TRANSFORM)(64))
     refused("validation data is", validation=SOURCE)
+    refused("collate is", collate=without_layers)
     with_head, frozen = (ConvolutionStep(Convolutions()) for _ in range(2))
     with_head.head = torch.nn.Conv2d(1, 1, 1)
     refused(r"state.pt is of another run, .*: the step has other parameters: (.|\n)*head.weight", step=with_head)

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -50,13 +50,19 @@ class Progress:
 
 
 def identity(
-    settings: Settings, source: Source, transform: Transform | None, validation: Source | None, processes: int
+    settings: Settings,
+    source: Source,
+    transform: Transform | None,
+    collate: Callable[..., Any],
+    validation: Source | None,
+    processes: int,
 ) -> dict[str, Any]:
     """What a checkpoint and the run that goes on from it must have in common, by name."""
     values = {name: value for name, value in dataclasses.asdict(settings).items() if name not in _HARMLESS}
     return values | {
         "data": fingerprint(source),
         "transform": fingerprint(transform),
+        "collate": fingerprint(collate),
         "validation data": fingerprint(validation),
         "number of processes": processes,
     }

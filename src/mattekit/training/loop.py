@@ -79,7 +79,7 @@ def train(
     accelerator = processes.start()
     device, world_size = accelerator.device, accelerator.num_processes
     transform = paper_transform(settings.size) if transform is None else transform
-    same = identity(settings, source, transform, validation, world_size)
+    same = identity(settings, source, transform, collate, validation, world_size)
     run = Run(step, settings, Path(folder), same, accelerator, resume=resume)
     called = processes.distribute(accelerator, step, sync_batch_norm=settings.sync_batch_norm)
     parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]

@@ -373,7 +373,7 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
 
 
 def test_predict_writes_over_none_of_its_photos(tmp_path, photos, weights, capsys):
-    """Neither a photo called like another's matte, nor one under another path; found before weights are loaded."""
+    """Nor over a photo called like another's matte, one under another path, or a background. No weights are loaded."""
     named = photos / "a_alpha.png"
     named.write_bytes((photos / "b.jpg").read_bytes())
     link = tmp_path / "link"
@@ -382,6 +382,11 @@ def test_predict_writes_over_none_of_its_photos(tmp_path, photos, weights, capsy
     for out in (photos, link):
         assert predict(photos / "a.png", named, "--weights", "human-513", "--out", out) == 2
         assert f"{out / 'a_alpha.png'} must not be written, for {named} is read" in capsys.readouterr().err
+    background = photos / "a_cutout.png"
+    background.write_bytes(before["b.jpg"])
+    assert predict(photos / "a.png", "--background", background, "--overwrite", "--out", photos) == 2
+    assert f"{background} must not be written, for {background} is read" in capsys.readouterr().err
+    background.unlink()
     assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
     assert predict(named, photos / "b.jpg", "--weights", weights, "--out", photos) == 0
     assert {path.name for path in photos.iterdir()} - set(before) == {

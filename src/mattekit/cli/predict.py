@@ -120,7 +120,8 @@ def run(args: argparse.Namespace) -> int:
         tasks = find_tasks(args.photos, recursive=args.recursive, out=out)
         hints = find_hints("--trimaps", args.trimaps) | find_hints("--masks", args.masks)
         outputs = [path for task in tasks for path in results.paths(task).values()]
-        check_apart(outputs, [*(task.photo for task in tasks), *hints.values()])
+        backgrounds = [Path(args.background)] if args.background else []  # a colour is no file, and fits none
+        check_apart(outputs, [*(task.photo for task in tasks), *hints.values(), *backgrounds])
         for output in outputs:
             check_writable(output)
         look = Look(results.suffix, args.bits, read_background(args.background) if args.background else None)

@@ -37,12 +37,12 @@ def call(*arguments):
 
 
 def test_train_resume_and_freeze(data, weights, tmp_path, capsys):
-    out = tmp_path / "run"
+    out = tmp_path / "a run"
     arguments = ("train", data, "--out", out, "--weights", weights, "--freeze", "encoder", *QUICK)
     assert call(*arguments) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("trained 2 iterations; validation: SAD ")
-    assert f"next: mattekit predict PHOTO --weights {out}/best.safetensors" in captured.out
+    assert f"next: mattekit predict PHOTO --weights '{out}/best.safetensors'" in captured.out
     assert "2/2" in captured.err
     before, after = network().state_dict(), pp_matting(weights=out / "last.safetensors").state_dict()
     changed = {name.partition(".")[0] for name, value in before.items() if not torch.equal(value, after[name])}

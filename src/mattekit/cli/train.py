@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     if is_main():
         shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
         print(f"trained {settings.iterations} iterations; validation: {shown}")
-        print(f"next: mattekit predict PHOTO --weights {args.out / 'best.safetensors'}")
+        print(f"next: mattekit predict PHOTO --weights {shlex.quote(str(args.out / 'best.safetensors'))}")
     return 0
 
 

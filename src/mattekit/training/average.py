@@ -7,7 +7,8 @@ from torch.optim.swa_utils import AveragedModel
 def moving_average(step: nn.Module, decay: float) -> AveragedModel:
     """A copy of a step whose weights and batch statistics follow it with a decay.
 
-    The decay starts at 0.1 and rises to its value, so that what the network was before it learned is soon forgotten.
+    The weights after the first step are taken as they are. From the second on the decay is 2/11, 3/12, 4/13 and so on,
+    up to its value, so that what the network was before it learned is soon forgotten.
     """
 
     def follow(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:

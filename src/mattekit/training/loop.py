@@ -58,8 +58,8 @@ def train(
         The scores of the last validation, as `validate` returns them; empty without validation.
 
     Raises:
-        ResumeError: If the folder holds a run and ``resume`` is off, or a run of other data, another batch size,
-            another number of processes, other settings or a step with other parameters, which are named.
+        ResumeError: If the folder holds a run and ``resume`` is off, or a run of other data, another transform or
+            collate, another number of processes, other settings or a step with other parameters, which are named.
         TrainingError: If a loss or a gradient is not finite, a checkpoint cannot be written, or anything else stops the
             run midway, which is the error's cause.
         mattekit.data.SampleError: If a sample cannot be read; it is named. With ``skip_errors``: if none can.

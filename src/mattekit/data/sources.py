@@ -78,9 +78,10 @@ class Mix:
                 check_positive("weights", weight)
             shares = np.asarray(weights, dtype=np.float64) / sum(weights)
         self.is_weighted = weights is not None
-        check_number("length", length if length is not None else 1, Integral)
-        check_positive("length", length if length is not None else 1)
-        self.length = int(counts.sum()) if length is None else int(length)
+        length = int(counts.sum()) if length is None else length
+        check_number("length", length, Integral)
+        check_positive("length", length)
+        self.length = int(length)
         self._ends = np.rint(np.cumsum(shares) * self.length).astype(np.int64)
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from efficientnet_lite_pytorch import EfficientNet
 
 from mattekit import encoders
 from mattekit.encoders import EfficientNetLite, Encoder, efficientnet_lite0
+from mattekit.windows import levels_of
 
 HEAD = ("_conv_head", "_bn1", "_fc")
 OURS = {"_bn0": "expand_bn", "_bn1": "depthwise_bn", "_bn2": "project_bn"}
@@ -91,3 +92,21 @@ def test_sides_are_rounded_up(size):
 def test_multipliers_are_positive(argument):
     with pytest.raises(ValueError, match=f"{argument} must be positive, got 0"):
         EfficientNetLite(**{argument: 0})
+
+
+@pytest.mark.parametrize("size", [(128, 64), (126, 133), (33, 195)])
+@torch.inference_mode()
+def test_tiles_are_seamless(size, monkeypatch):
+    encoder = scrambled(efficientnet_lite0()).eval()
+    image = torch.rand(2, 3, *size)
+    expected = encoder(image)
+    calls, features = [], EfficientNetLite._features
+    monkeypatch.setattr(EfficientNetLite, "_features", lambda *args: calls.append(args[2]) or features(*args))
+    encoder.tile_bytes = 1 << 12
+    torch.testing.assert_close([*levels_of(encoder, image)], expected)
+    assert len(calls) > 3  # two tiles at least, and what is coarser
+    calls.clear()
+    hook = encoder.blocks[1].register_forward_hook(lambda *args: None)
+    torch.testing.assert_close([*levels_of(encoder, image)], expected)
+    assert len(calls) == 1  # what a hook looks at is not cut
+    hook.remove()

@@ -2,12 +2,14 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 
 from torch import Tensor, nn
 
 from mattekit._checks import check_nchw, check_positive
 from mattekit._init import he_normal_
 from mattekit.encoders.same_conv import SameConv2d
+from mattekit.windows import Level, halo, tiled, wholes
 
 # Of each stage of Lite0: blocks, side of the depthwise kernel, stride of the first block, expansion, channels.
 _STAGES = (
@@ -75,14 +77,34 @@ class EfficientNetLite(nn.Module):
                 widths.append(out)
         self.channels = tuple(widths)
         he_normal_(self)
+        self.tile_bytes: int | None = None
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the five features of a normalised image, (N, 3, H, W), the highest resolution first."""
         check_nchw("image", image, 3)
-        x = self.stem(image)
+        return self._features(self.stem(image), range(len(self.blocks)))
+
+    def levels(self, image: Tensor | Level) -> Sequence[Tensor]:
+        """Return what ``forward`` returns; where ``tile_bytes`` is set, what is as fine as 1/4 is computed in tiles."""
+        fine, coarse = range(self._read[1] + 1), range(self._read[1] + 1, len(self.blocks))
+        seen = halo(nn.Sequential(self.stem, *(self.blocks[index] for index in fine)), stride=4)
+        if self.tile_bytes is None or seen is None:
+            return self(wholes(image))
+        features = tiled(
+            lambda x: self._features(self.stem(x), fine),
+            image,
+            halo=seen,
+            strides=self.strides[:2],
+            channels=6 * self.channels[0] // 4,
+            tile_bytes=self.tile_bytes,
+        )
+        return [*features, *self._features(features[-1], coarse)]
+
+    def _features(self, x: Tensor, blocks: Iterable[int]) -> list[Tensor]:
+        """What is read of these blocks, one after another."""
         features = []
-        for index, block in enumerate(self.blocks):
-            x = block(x)
+        for index in blocks:
+            x = self.blocks[index](x)
             if index in self._read:
                 features.append(x)
         return features
@@ -102,6 +124,15 @@ class _InvertedResidual(nn.Module):
         layers |= _conv_bn("project", inner, out_channels, 1)
         self.layers = nn.Sequential(OrderedDict(layers))
         self.residual = stride == 1 and channels == out_channels
+        self._stride = stride
+
+    @property
+    def stride(self) -> int:
+        return self._stride
+
+    @property
+    def halo(self) -> int | None:
+        return halo(self.layers, stride=self.stride)
 
     def forward(self, x: Tensor) -> Tensor:
         out = self.layers(x)

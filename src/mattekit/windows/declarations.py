@@ -1,7 +1,8 @@
 """What a module declares of itself, beside its ``forward``, for those who would run it in another way.
 
-- ``halo``: how many pixels it sees beyond a pixel of its result; of a module that keeps height and width,
-  or of a convolution.
+- ``halo``: how many pixels it sees beyond a pixel of its result; of a module that keeps height and width, of a
+  convolution, or of a module that declares its ``stride``.
+- ``stride``: how many pixels of what it takes one of its result spans, along either side.
 - ``folds``: names in tuples: a convolution, and the batch norm or activation, or both, that follow it at once. Nothing
   else may read what passes between them.
 - ``affine``: that weight and bias are all there is of it, a convolution, so that a batch norm can be folded in.
@@ -168,7 +169,7 @@ def _sight(module: nn.Module) -> _Sight | None:
     if own is not None:
         if not isinstance(own, int) or isinstance(own, bool) or own < 0:
             raise ValueError(f"halo of {type(module).__name__} must be a whole number from 0 up, got {own!r}")
-        return _Sight(own, module.stride[0] if isinstance(module, nn.Conv2d) else 1)
+        return _Sight(own, module.stride[0] if isinstance(module, nn.Conv2d) else declared(module, "stride") or 1)
     if type(module) is nn.Conv2d:
         return _sight_of_convolution(module)
     if (sequence := in_sequence(module)) is not None:

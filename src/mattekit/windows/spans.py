@@ -102,6 +102,8 @@ def _room_for(x: Tensor, spans: Spans) -> Tensor:
 
 def tiles_of(spans: Spans, pixels: int, *, at_least: int, step: int = 1) -> list[Spans]:
     """Cut a part into tiles of some ``pixels``, of sides that are multiples of ``step`` but for the last."""
+    if len(spans[0]) * len(spans[1]) <= pixels:
+        return [spans]
     columns = list(_pieces(spans[1], max(math.isqrt(pixels), at_least, 1), step))
     rows = _pieces(spans[0], max(pixels // max(map(len, columns), default=1), at_least, 1), step)
     return [(row, column) for row in rows for column in columns] or [spans]

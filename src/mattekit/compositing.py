@@ -196,7 +196,7 @@ def _background_image(background: Tensor | Colour | Checkerboard, foreground: Te
 
 
 def check_colour(name: str, colour: object) -> None:
-    """Demand three numbers in [0, 1]."""
+    """Check that it is three numbers in [0, 1]."""
     if not isinstance(colour, Sequence | np.ndarray) or not all(isinstance(value, Real) for value in colour):
         raise TypeError(f"{name} must be a colour, three numbers in [0, 1], got {type(colour).__name__}")
     if len(colour) != 3 or not all(0 <= value <= 1 for value in colour):
@@ -208,7 +208,7 @@ def _colour_image(colour: Colour, device: torch.device | str, dtype: torch.dtype
 
 
 def check_fits(name: str, x: Tensor, other: Tensor, other_name: str = "foreground") -> None:
-    """Demand one size, and one number of images or 1."""
+    """Check that both have one size, and as many images, or one of them has 1."""
     same_size = x.shape[-2:] == other.shape[-2:]
     if not same_size or (x.shape[0] != other.shape[0] and 1 not in (x.shape[0], other.shape[0])):
         raise ValueError(f"{name} must fit {other_name}, {tuple(other.shape)}, got {tuple(x.shape)}")

@@ -341,6 +341,8 @@ def test_a_mix_has_each_sample_once_or_draws_by_weight():
             Mix(parts, **bad)
     with pytest.raises(ValueError, match="none empty"):
         Mix([Named("a", 0)])
+    with pytest.raises(ValueError, match=r"length must give each source a sample by its weight, got 40 for \[99, 1\]"):
+        Mix(parts, weights=[99, 1], length=40)
 
 
 def test_merged_foregrounds_are_one_over_the_other():

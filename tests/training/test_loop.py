@@ -31,6 +31,7 @@ from mattekit.metrics import sad
 from mattekit.models import pp_matting
 from mattekit.training import PPMattingStep, Step, StepResult, TrainingError, hold_out, train, validate
 from mattekit.training.holdout import Part
+from mattekit.training.step import COLUMNS
 from mattekit.training.validation import photo as as_predict_takes_it
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
 
@@ -102,7 +103,7 @@ def test_what_a_run_leaves(tmp_path):
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["iteration"] for row in rows] == ["2", "4", "6"]
-    assert {"total", "semantic", "detail", "fusion", "gradient_norm", "learning_rate", "skipped"} <= rows[0].keys()
+    assert rows[0].keys() == COLUMNS | {"total", "semantic", "detail", "fusion"}
     for row in rows:
         parts = sum(float(row[name]) for name in ("semantic", "detail", "fusion"))
         assert float(row["total"]) == pytest.approx(parts, rel=1e-4)  # six digits in the file
@@ -234,6 +235,7 @@ class Returning(ConvolutionStep):
     [
         (lambda result: dict(result.losses), "a step's forward must return a StepResult, got a dict"),
         (lambda result: result._replace(losses={"loss": result.losses["total"]}), "one called total, .* got loss"),
+        (lambda result: result._replace(losses={**result.losses, "epoch": result.losses["total"]}), "got epoch"),
         (lambda result: result._replace(losses={**result.losses, "hair": 0.5}), "scalar tensors, got a float for hair"),
         (
             lambda result: result._replace(losses={"total": result.losses["total"][None]}),

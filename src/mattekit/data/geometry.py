@@ -287,7 +287,7 @@ class RandomAffine:
 
 
 def check_probability(name: str, value: float) -> None:
-    """Demand a number from 0 to 1."""
+    """Check that it is a number from 0 to 1."""
     check_number(name, value)
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value!r}")

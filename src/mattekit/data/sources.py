@@ -51,7 +51,8 @@ class Mix:
         length: Samples of an epoch, where there are weights; by default as many as the sources have together.
 
     Raises:
-        ValueError: If there is no source, one is empty, or the weights are not one a source and positive.
+        ValueError: If there is no source, one is empty, the weights are not one a source and positive, or an epoch is
+            too short for a source to have a sample of it.
 
     Example:
         >>> from mattekit.data import SyntheticMattes
@@ -83,6 +84,8 @@ class Mix:
         check_positive("length", length)
         self.length = int(length)
         self._ends = np.rint(np.cumsum(shares) * self.length).astype(np.int64)
+        if not np.diff(self._ends, prepend=0).all():
+            raise ValueError(f"length must give each source a sample by its weight, got {self.length} for {weights}")
 
     def __len__(self) -> int:
         return self.length

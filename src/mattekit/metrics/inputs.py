@@ -120,7 +120,7 @@ def _is_tensor(x: object) -> bool:
 
 
 def _check_alike(pred: Any, alpha: Any, trimap: Any) -> None:
-    """Demand one kind, one shape and one device, and trimaps of uint8."""
+    """Check that all are of one kind, one shape and one device, and trimaps of uint8."""
     for name, x in (("pred", pred), ("alpha", alpha)) + ((("trimap", trimap),) if trimap is not None else ()):
         tensor = _is_tensor(x)
         if not tensor and not isinstance(x, np.ndarray):

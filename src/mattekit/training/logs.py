@@ -145,7 +145,7 @@ def _tensorboard(folder: Path, iteration: int) -> Any:
 
 
 def check_names(losses: Mapping[str, Any], first: Mapping[str, Any]) -> None:
-    """Demand that a step has the losses of the first one, which are the columns of a log."""
+    """Check that a step has the losses of the first one, which are the columns of a log."""
     if losses.keys() != first.keys():
         raise ValueError(f"losses must be at each step {', '.join(first)}, got {', '.join(losses)}")
 

@@ -13,13 +13,18 @@ from mattekit.losses import pp_matting_loss
 from mattekit.training.settings import Settings
 from mattekit.trimap import UNKNOWN
 
+COLUMNS = frozenset(
+    {"iteration", "epoch", "learning_rate", "gradient_norm", "skipped", "images_per_second", "waiting_for_data"}
+)
+"""What ``log.csv`` has beside the losses."""
+
 
 class StepResult(NamedTuple):
     """What a step returns for a batch.
 
     Attributes:
         losses: Scalars by name, the same names at each step. The one called ``total`` is what is learned from; the
-            others are logged.
+            others are logged, so none is called as another column of ``log.csv``, such as ``epoch``.
         output: What the model returned.
     """
 
@@ -64,13 +69,15 @@ def losses_of(result: Any) -> Mapping[str, Tensor]:
 
     Raises:
         TypeError: If it is no `StepResult`, or a loss is no scalar tensor.
-        ValueError: If there is no ``total``.
+        ValueError: If there is no ``total``, or one has the name of another column of the log.
     """
     losses = getattr(result, "losses", None)
     if not isinstance(losses, Mapping):
         raise TypeError(f"a step's forward must return a StepResult, got a {type(result).__name__}")
     if "total" not in losses:
         raise ValueError(f"losses must have one called total, which is learned from, got {', '.join(losses) or 'none'}")
+    if taken := COLUMNS & losses.keys():
+        raise ValueError(f"losses must have names that the log has no other use for, got {', '.join(sorted(taken))}")
     for name, value in losses.items():
         if not isinstance(value, Tensor) or value.ndim:
             shown = f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"

@@ -19,7 +19,7 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 def to_tensor(name: str, x: Tensor | np.ndarray) -> Tensor:
-    """Demand one value a pixel and give it as (N, 1, H, W)."""
+    """Check that there is one value a pixel, and return it as (N, 1, H, W)."""
     if not isinstance(x, Tensor | np.ndarray):
         raise TypeError(f"{name} must be a torch.Tensor or a numpy.ndarray, got {type(x).__name__}")
     if isinstance(x, Tensor):
@@ -51,7 +51,7 @@ def like(x: Array, result: Tensor, *, batched: bool | None = None) -> Array:
 
 
 def trimap_tensor(trimap: Tensor | np.ndarray) -> Tensor:
-    """Demand the form of a trimap; its values are not looked at."""
+    """Check the form of a trimap; its values are not looked at."""
     tensor = to_tensor("trimap", trimap)
     if tensor.dtype != torch.uint8:
         raise TypeError(f"trimap must be uint8, got {trimap.dtype}")
@@ -59,7 +59,7 @@ def trimap_tensor(trimap: Tensor | np.ndarray) -> Tensor:
 
 
 def matte_tensor(name: str, matte: Tensor | np.ndarray) -> Tensor:
-    """Demand the form of a matte: floating-point in [0, 1] or uint8; its values are not looked at."""
+    """Check the form of a matte: floating-point in [0, 1] or uint8; its values are not looked at."""
     tensor = to_tensor(name, matte)
     if not (tensor.is_floating_point() or tensor.dtype == torch.uint8):
         raise TypeError(f"{name} must be floating-point or uint8, got {matte.dtype}")
@@ -78,7 +78,7 @@ def merge(is_foreground: Tensor, is_background: Tensor) -> Tensor:
 
 
 def check_values(name: str, x: Tensor, allowed: tuple[int, ...]) -> None:
-    """Demand a few integer values; what else there is gets counted and located. This waits for a GPU."""
+    """Check that there are these integer values alone; others are counted and located. This waits for a GPU."""
     bad = torch.stack([x != value for value in allowed]).all(0)
     if not bad.any():
         return
@@ -94,7 +94,7 @@ def check_values(name: str, x: Tensor, allowed: tuple[int, ...]) -> None:
 
 
 def check_unit(name: str, x: Tensor) -> None:
-    """Demand values from 0 to 1, but for a few ulp. This waits for a GPU."""
+    """Check that values are from 0 to 1, but for a few ulp. This waits for a GPU."""
     if x.numel():
         low, high = (float(end) for end in x.detach().aminmax())
         needs_clamp(f"{name} must lie in [0, 1]", low, high, torch.finfo(x.dtype).eps)

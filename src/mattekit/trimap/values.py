@@ -19,7 +19,7 @@ from mattekit.trimap._forms import (
 
 
 def validate(trimap: Array, *, round: bool = False) -> Array:
-    """Demand a trimap's form and its three values, or bring damaged values back to them.
+    """Check a trimap's form and its three values, or bring damaged values back to them.
 
     It looks at every pixel, so on a GPU it waits for the result: check what was read from disk, not what a training
     step hands on.
@@ -52,7 +52,7 @@ def validate(trimap: Array, *, round: bool = False) -> Array:
 
 
 def demand_three(trimap: Tensor) -> None:
-    """Demand the three values of a trimap, (N, 1, H, W) uint8; a GPU checks them in its own time."""
+    """Check the three values of a trimap, (N, 1, H, W) uint8; a GPU checks them in its own time."""
     if is_readable(trimap):
         values = trimap.numpy()  # which is ten times as fast as torch at bytes
         if not ((values == BACKGROUND) | (values == UNKNOWN) | (values == FOREGROUND)).all():

@@ -217,6 +217,14 @@ def test_precision_stays_where_the_metric_or_its_network_is_moved(wrap, move):
     assert metric.compute().equal(torch.cat([metrics.sad(*arguments) for arguments in BATCHES]))
 
 
+def test_a_network_with_metrics_leaves_the_meta_device():
+    with torch.device("meta"):
+        network = torch.nn.Sequential(SAD())
+    metric = network.to_empty(device="cpu")[0]
+    metric.update(*BATCHES[0])
+    assert metric.compute().equal(metrics.sad(*BATCHES[0]).mean())
+
+
 def test_set_dtype_sets_the_precision():
     metric = SAD().set_dtype(torch.float32).to("cpu")
     metric.update(*BATCHES[0])

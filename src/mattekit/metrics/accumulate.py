@@ -64,8 +64,13 @@ class _ImageMetric(Metric):
         """
         if self._dtype_convert:
             return super()._apply(fn, exclude_state)
+
+        def move(x: Tensor) -> Tensor:
+            moved = fn(x)
+            return moved if moved.dtype == x.dtype else x.to(moved.device)
+
         dtype = self.dtype
-        super()._apply(lambda x: x.to(fn(x).device), exclude_state)
+        super()._apply(move, exclude_state)
         self._dtype = torch.float32 if self.device.type == "mps" else dtype  # MPS has no float64
         return self
 

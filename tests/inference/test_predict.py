@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mattekit.inference import predict, prepare
+from mattekit.inference.folding import check_variances
 from mattekit.models import PPMattingOutput, Preprocessing, pp_matting
 from oracles.networks import small, trained_looking
 
@@ -301,6 +303,20 @@ def test_variances_beyond_float16_make_no_matte():
     for use in (prepare, lambda model: predict(model, photo(64, 96))):
         with pytest.raises(RuntimeError, match=r"^the model's encoder\.bn1\.running_var must be finite, got infinity"):
             use(model)
+
+
+def test_variances_are_read_once():
+    """Each read waits for a GPU, and HRNet-W48 has 336 batch norms."""
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            reads.extend([func] if func is torch.ops.aten._local_scalar_dense.default else [])
+            return func(*args, **(kwargs or {}))
+
+    reads = []
+    with Reads():
+        check_variances(small())
+    assert len(reads) == 1
 
 
 def test_runs_in_the_models_precision():

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeGuard
 
+import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
@@ -43,12 +44,16 @@ def check_variances(network: nn.Module) -> None:
     Raises:
         RuntimeError: If one has.
     """
-    for name, buffer in network.named_buffers():
-        if name.endswith("running_var") and buffer.isinf().any():
-            raise RuntimeError(
-                f"the model's {name} must be finite, got infinity: was the network brought to float16, which ends at "
-                "65504? Then take bfloat16, or leave it in float32 and call prepare(model, precision='float16')"
-            )
+    variances = {name: x.flatten() for name, x in network.named_buffers() if name.endswith("running_var")}
+    if not variances:
+        return
+    device = next(iter(variances.values())).device
+    if torch.cat([x.to(device) for x in variances.values()]).isinf().any():  # all at once: each look waits for a GPU
+        name = next(name for name, x in variances.items() if x.isinf().any())
+        raise RuntimeError(
+            f"the model's {name} must be finite, got infinity: was the network brought to float16, which ends at "
+            "65504? Then take bfloat16, or leave it in float32 and call prepare(model, precision='float16')"
+        )
 
 
 def neighbours(module: nn.Module, *, sequences: bool) -> Iterator[tuple[str, str]]:

@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import tomllib
+from pathlib import PureWindowsPath
 
 import pytest
 import torch
 
 from mattekit import checkpoints, cli
+from mattekit.cli.train import predicting_with
 from mattekit.data import SyntheticMattes, write_samples
 from mattekit.models import pp_matting
 from mattekit.training import Settings, TrainingError, ablate, pp_matting_step
@@ -34,6 +36,12 @@ def weights(tmp_path_factory):
 
 def call(*arguments):
     return cli.main([str(argument) for argument in arguments])
+
+
+def test_the_suggested_command_works_on_windows():
+    """Its cmd takes single quotes for a part of the name."""
+    command = predicting_with(PureWindowsPath(r"C:\run\best.safetensors"))
+    assert command == "mattekit predict PHOTO --weights C:/run/best.safetensors"
 
 
 def test_train_resume_and_freeze(data, weights, tmp_path, capsys):

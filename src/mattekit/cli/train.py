@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Collection
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from mattekit.cli.parsers import SubParsers
@@ -71,8 +71,13 @@ def run(args: argparse.Namespace) -> int:
     if is_main():
         shown = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
         print(f"trained {settings.iterations} iterations; validation: {shown}")
-        print(f"next: mattekit predict PHOTO --weights {shlex.quote(str(args.out / 'best.safetensors'))}")
+        print(f"next: {predicting_with(args.out / 'best.safetensors')}")
     return 0
+
+
+def predicting_with(weights: PurePath) -> str:
+    """The command that predicts with a run's weights, to be pasted: with slashes, for a backslash would be quoted."""
+    return f"mattekit predict PHOTO --weights {shlex.quote(weights.as_posix())}"
 
 
 def print_config(command: str, args: argparse.Namespace) -> int:

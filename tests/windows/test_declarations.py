@@ -143,6 +143,13 @@ def test_bad_declarations(wrong):
         halo(module)
 
 
+@pytest.mark.parametrize("wrong", [0, 1.5, True, (2, 2)])
+def test_bad_strides(wrong):
+    module = type("Wrong", (nn.Module,), {"halo": 1, "stride": wrong, "forward": lambda self, x: x})()
+    with pytest.raises(ValueError, match="stride of Wrong must be a whole number from 1 up, got "):
+        halo(nn.Sequential(module, nn.ReLU()), stride=2)
+
+
 def test_strides_multiply_what_comes_after():
     pair = nn.Sequential(
         nn.Conv2d(1, 1, 3, 2, padding=1), nn.Conv2d(1, 1, 3, 2, padding=1), nn.Conv2d(1, 1, 5, padding=2)

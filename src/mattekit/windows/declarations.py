@@ -141,7 +141,7 @@ def halo(module: nn.Module, *, stride: int = 1) -> int | None:
         stride: How many pixels of the input one of the result spans.
 
     Raises:
-        ValueError: If the module declares a halo that is no whole number from 0 up.
+        ValueError: If the module declares a halo that is no whole number from 0 up, or a stride that is none from 1 up.
 
     Example:
         >>> from torch import nn
@@ -167,9 +167,13 @@ def _sight(module: nn.Module) -> _Sight | None:
         return None
     own = declared(module, "halo")
     if own is not None:
-        if not isinstance(own, int) or isinstance(own, bool) or own < 0:
-            raise ValueError(f"halo of {type(module).__name__} must be a whole number from 0 up, got {own!r}")
-        return _Sight(own, module.stride[0] if isinstance(module, nn.Conv2d) else declared(module, "stride") or 1)
+        stride = module.stride[0] if isinstance(module, nn.Conv2d) else declared(module, "stride")
+        stride = 1 if stride is None else stride
+        for name, value, least in (("halo", own, 0), ("stride", stride, 1)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                rule = f"must be a whole number from {least} up"
+                raise ValueError(f"{name} of {type(module).__name__} {rule}, got {value!r}")
+        return _Sight(own, stride)
     if type(module) is nn.Conv2d:
         return _sight_of_convolution(module)
     if (sequence := in_sequence(module)) is not None:

@@ -31,7 +31,7 @@ from mattekit.metrics import sad
 from mattekit.models import pp_matting
 from mattekit.training import PPMattingStep, Step, StepResult, TrainingError, hold_out, train, validate
 from mattekit.training.holdout import Part
-from mattekit.training.step import COLUMNS
+from mattekit.training.logs import COLUMNS
 from mattekit.training.validation import photo as as_predict_takes_it
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
 

@@ -95,7 +95,7 @@ class EfficientNetLite(nn.Module):
             image,
             halo=seen,
             strides=self.strides[:2],
-            channels=6 * self.channels[0] // 4,
+            channels=_STAGES[1][3] * self.channels[0] // 4,
             tile_bytes=self.tile_bytes,
         )
         return [*features, *self._features(features[-1], coarse)]

@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
 from mattekit.windows import declared, has_hooks, in_sequence
+from mattekit.windows.declarations import BATCH_NORMS
 
 
 def fold_batch_norms(network: nn.Module, *, sequences: bool = True) -> int:
@@ -79,7 +80,7 @@ def is_convolution(module: object) -> TypeGuard[nn.Conv2d]:
 
 
 def _is_fixed_batch_norm(module: Any) -> TypeGuard[nn.BatchNorm2d | nn.SyncBatchNorm]:
-    return is_plain(module, nn.BatchNorm2d, nn.SyncBatchNorm) and module.running_mean is not None
+    return is_plain(module, *BATCH_NORMS) and module.running_mean is not None
 
 
 def _sees_one_pixel(conv: nn.Conv2d) -> bool:

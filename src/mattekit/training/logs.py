@@ -20,6 +20,11 @@ from mattekit.training.settings import Settings
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+COLUMNS = frozenset(
+    {"iteration", "epoch", "learning_rate", "gradient_norm", "skipped", "images_per_second", "waiting_for_data"}
+)
+"""What ``log.csv`` has beside the losses."""
+
 
 class Log:
     """The log of a run, which goes on where a checkpoint was written: later lines are dropped.

@@ -10,13 +10,9 @@ from torch import Tensor, nn
 
 from mattekit.data import Batch
 from mattekit.losses import pp_matting_loss
+from mattekit.training.logs import COLUMNS
 from mattekit.training.settings import Settings
 from mattekit.trimap import UNKNOWN
-
-COLUMNS = frozenset(
-    {"iteration", "epoch", "learning_rate", "gradient_norm", "skipped", "images_per_second", "waiting_for_data"}
-)
-"""What ``log.csv`` has beside the losses."""
 
 
 class StepResult(NamedTuple):

@@ -21,7 +21,7 @@ _POINTWISE = frozenset(
     | {nn.Hardswish, nn.Hardsigmoid, nn.Hardtanh, nn.Sigmoid, nn.Tanh}
 )
 _HARMLESS = frozenset({"extra_repr", "train"})
-_BATCH_NORMS = frozenset({nn.BatchNorm2d, nn.SyncBatchNorm})
+BATCH_NORMS = frozenset({nn.BatchNorm2d, nn.SyncBatchNorm})
 _IDLE_IN_EVALUATION = frozenset({nn.Dropout, nn.Dropout2d})
 
 
@@ -178,7 +178,7 @@ def _sight(module: nn.Module) -> _Sight | None:
         return _sight_of_convolution(module)
     if (sequence := in_sequence(module)) is not None:
         return _one_after_another(child for _, child in sequence)
-    if type(module) in _BATCH_NORMS:
+    if type(module) in BATCH_NORMS:
         return None if module.training or module.running_mean is None else _Sight(0)
     if type(module) in _IDLE_IN_EVALUATION:
         return None if module.training else _Sight(0)

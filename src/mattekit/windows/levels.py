@@ -118,11 +118,16 @@ class Level:
                 tiles = tiles_of(spans, pixels, at_least=4 * self.halo // stride)
         return assembled(on, tiles, spans, (1,))[0]
 
+    def takes_all(self, spans: Spans) -> bool:
+        """Whether ``spans`` of the feature take all of its inputs: they are all of it, or its halo is not known."""
+        return spans == spans_of(None, self.size) or self.halo is None
+
     def _around(self, spans: Spans) -> Spans:
         """What a part of the feature is made of, at the resolution of the inputs once they are resized."""
         whole = self.sources[0][1]
-        if spans == spans_of(None, self.size) or self.halo is None:
+        if self.takes_all(spans):
             return spans_of(None, whole)
+        assert self.halo is not None
         return both(surroundings, spans, whole, (self.halo, self.halo), (self.stride or 1, self.stride or 1))
 
     def _inner(self, result: Tensor, around: Spans, tile: Spans) -> Tensor:
@@ -215,9 +220,8 @@ def compute_levels(
         want(level, spans)
     for level in reversed(order):
         if not level.known:
-            whole = spans_of(None, level.size)
-            if wanted[level] != whole and level.halo is None:
-                wanted[level] = whole
+            if level.takes_all(wanted[level]):
+                wanted[level] = spans_of(None, level.size)
             for (x, _), spans in zip(level.sources, level.needs(wanted[level]), strict=True):
                 if isinstance(x, Level):
                     want(x, spans)

@@ -14,6 +14,10 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+REST = 0.1
+"""Seconds before a side's turn: onnxruntime's threads go on turning for 50 ms after a run, and a network that came at
+once after it took a sixth longer."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -165,7 +169,7 @@ def take_turns(
     """Times of all sides but the last, filled by the function returned, which is to run before the last one's turn.
 
     So pytest-benchmark times the last side, and every other side has its turn between two of its rounds: what else
-    runs on the machine hits all alike.
+    runs on the machine hits all alike. Before each turn comes a rest.
     """
     *others, _ = sides
     times: dict[str, list[float]] = {name: [] for name in others}
@@ -176,7 +180,9 @@ def take_turns(
 
     def turn() -> None:
         for name in others:
+            time.sleep(REST)
             times[name].append(clock.seconds(sides[name]))
+        time.sleep(REST)
 
     assert rounds > 0
     return times, turn

@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import pytest
 import torch
@@ -37,6 +38,37 @@ def test_a_block_guides_the_residual_block_of_its_resolution():
 def test_bad_guidance(guidance):
     with pytest.raises(ValueError, match=r"guidance must name blocks 1 to 5, each once and in order, got \("):
         HighResolutionDetailBranch((7, 3), GUIDANCE_CHANNELS, guidance=guidance)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (62, 91), (61, 92)])
+def test_a_factor_puts_the_logits_of_a_pixel_side_by_side(size):
+    """Nine maps, each drawn at a third of the size by a branch with that part of the head, laid out by hand."""
+    upscaled = HighResolutionDetailBranch((7, 3), GUIDANCE_CHANNELS, widths=(8, 6, 4, 3), upscale_factor=3).eval()
+    plain = HighResolutionDetailBranch((7, 3), GUIDANCE_CHANNELS, widths=(8, 6, 4, 3)).eval()
+    features, guidance, _ = inputs()
+    own = tuple(math.ceil(side / 3) for side in size)
+    expected = torch.empty(2, 1, 3 * own[0], 3 * own[1])
+    for row, column in itertools.product(range(3), range(3)):
+        part = {
+            name: x[3 * row + column, None] if name == "head.weight" else x for name, x in upscaled.state_dict().items()
+        }
+        plain.load_state_dict(part)
+        expected[..., row::3, column::3] = plain(features, guidance, own)
+    actual = upscaled(features, guidance, size)
+    torch.testing.assert_close(actual, expected[..., : size[0], : size[1]], rtol=0, atol=1e-6)  # sums in another order
+
+
+@pytest.mark.parametrize(
+    ("factor", "error", "message"),
+    [
+        (0, ValueError, "upscale_factor must be positive, got 0"),
+        (1.5, TypeError, "upscale_factor must be an integer, got 1.5"),
+        (True, TypeError, "upscale_factor must be an integer, got True"),
+    ],
+)
+def test_bad_factor(factor, error, message):
+    with pytest.raises(error, match=f"^{message}$"):
+        HighResolutionDetailBranch((7, 3), GUIDANCE_CHANNELS, upscale_factor=factor)
 
 
 def test_bad_inputs():

@@ -29,7 +29,7 @@ def small_pyramid(**options):
     widths = ((8, 6), (6, 5), (5, 4), (4, 4), (4, 4))
     context = SemanticContextBranch(12, pooling=PyramidPooling(12, 9), widths=widths)
     detail = HighResolutionDetailBranch(
-        (4, 4), context.guidance_channels, guidance=(1, 2, 3, 4, 5), widths=(8, 6, 5, 4)
+        (4, 4), context.guidance_channels, guidance=(1, 2, 3, 4, 5), widths=(8, 6, 5, 4), upscale_factor=2
     )
     return PPMatting(encoder, context, detail, SoftFusion(), **options)
 

@@ -102,9 +102,42 @@ def test_windows_of_a_pyramid(data, size, halos, tile_bytes):
 
 
 @given(
+    data=st.data(),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    upscale=st.integers(1, 4),
+    halo=st.integers(0, 3),
+    tile_bytes=st.sampled_from([None, 0, 500, 4000]),
+)
+def test_windows_of_what_is_made_finer(data, size, upscale, halo, tile_bytes):
+    """A level that makes so many pixels along each side of one of its inputs', of which one is resized."""
+    coarse = tuple(-(-side // upscale) for side in size)
+    x, other = whole_numbers(1, 1, *coarse, seed=0), whole_numbers(1, 1, 3, 5, seed=1)
+    blur = blurred(halo)
+
+    def shuffled(a, b):
+        return F.pixel_shuffle(blur(torch.cat([a * k + b for k in range(upscale**2)])).transpose(0, 1), upscale)
+
+    def build():
+        level = Level(
+            [Level([x], coarse, blur, halo=blur), Level([other], coarse)], size, shuffled, halo=blur, upscale=upscale
+        )
+        return [level, Level([level], size, blur, halo=blur, stride=1)]
+
+    with torch.no_grad():
+        wide = shuffled(blur(x), resize_bilinear(other, coarse))[..., : size[0], : size[1]]
+        expected = [wide, blur(wide)]
+        rows, columns = data.draw(spans(size[0])), data.draw(spans(size[1]))
+        window = Window(rows.start, columns.start, len(rows), len(columns))
+        for got, want in zip(compute_levels(build(), window, tile_bytes=tile_bytes), expected, strict=True):
+            torch.testing.assert_close(got, want[:, :, rows.start : rows.stop, columns.start : columns.stop])
+        for got, want in zip(compute_levels(build(), tile_bytes=tile_bytes), expected, strict=True):
+            torch.testing.assert_close(got, want)
+
+
+@given(
     size=st.tuples(st.integers(1, 50), st.integers(1, 50)),
     padding=st.sampled_from(["same", "symmetric"]),
-    tile_bytes=st.sampled_from([0, 300, 100_000]),
+    tile_bytes=st.sampled_from([None, 0, 300, 100_000]),
     as_level=st.booleans(),
 )
 def test_strided_convolutions_in_tiles(size, padding, tile_bytes, as_level):

@@ -1,12 +1,15 @@
 """The high-resolution detail branch (HRDB), which draws the transition at the image's own resolution."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from numbers import Integral
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mattekit._checks import check_guidance, check_nchw
+from mattekit._checks import check_guidance, check_nchw, check_number, check_positive
 from mattekit._init import he_normal_, small_normal_
 from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.gated_conv import GatedConv
@@ -20,22 +23,28 @@ class HighResolutionDetailBranch(nn.Module):
     and returns the logits of the detail map, (N, 1, H, W). The features are resized to H×W and joined. After each
     residual block come a 1×1 convolution to the next width and the gates (`GatedConv`) of the guidance it receives.
 
+    With an ``upscale_factor`` of r all this happens at H/r × W/r, rounded up, and the last convolution makes r² logits
+    of each pixel there, which are put side by side: a sub-pixel convolution. Where the encoder's finest feature is at
+    half of the image, as of those in `mattekit.encoders`, a factor of 2 loses nothing that the encoder knows.
+
     Args:
         in_channels: Channels of each encoder feature that is given.
         guidance_channels: Channels of the context branch's five guidance features.
         guidance: Which of the context's blocks, 1 to 5, guide: a row of the paper's Table 3. Block 1 guides the first
             residual block, 2 and 3 the second, 4 and 5 the third; ``()`` is the network without guidance flow.
         widths: Channels of the three residual blocks, and of the last feature.
+        upscale_factor: How many pixels of the image, along each side, one of the branch makes.
 
     Raises:
-        ValueError: If ``guidance`` is not an increasing choice of 1 to 5, or ``widths`` or ``guidance_channels`` have
-            another length than four and five.
-        TypeError: If ``guidance`` is no sequence.
+        ValueError: If ``guidance`` is not an increasing choice of 1 to 5, ``widths`` or ``guidance_channels`` have
+            another length than four and five, or ``upscale_factor`` is below 1.
+        TypeError: If ``guidance`` is no sequence, or ``upscale_factor`` no integer.
 
     Source:
         Section 3.1, "High-Resolution Detail Branch" and "Guidance Flow"; widths as in PaddleSeg, from which
         ``(1, 3, 5)`` does not differ. For other rows of Table 3 the paper does not say which residual block receives
         what; its caption calls 5 the first block and its text the last. Here 5 is the block at full resolution.
+        Sub-pixel convolution: Shi et al. 2016, arXiv 1609.05158, section 3.2; the paper's branch has none.
 
     Example:
         >>> import torch
@@ -56,9 +65,12 @@ class HighResolutionDetailBranch(nn.Module):
         *,
         guidance: Sequence[int] = (1, 3, 5),
         widths: Sequence[int] = (64, 32, 16, 8),
+        upscale_factor: int = 1,
     ) -> None:
         super().__init__()
         check_guidance(guidance)
+        check_number("upscale_factor", upscale_factor, Integral)
+        check_positive("upscale_factor", upscale_factor)
         guidance = tuple(guidance)
         if len(widths) != 4:
             raise ValueError(f"widths must have four numbers, got {tuple(widths)}")
@@ -68,6 +80,7 @@ class HighResolutionDetailBranch(nn.Module):
         self.guidance_channels = tuple(guidance_channels)
         self.guidance = guidance
         self.widths = tuple(widths)
+        self.upscale_factor = upscale_factor
         self.residuals = nn.ModuleList(
             [_ResidualBlock(sum(in_channels), widths[0]), *(_ResidualBlock(width, width) for width in widths[1:3])]
         )
@@ -75,13 +88,13 @@ class HighResolutionDetailBranch(nn.Module):
         self.gates = nn.ModuleDict(
             {str(block): GatedConv(widths[1 + block // 2], guidance_channels[block - 1]) for block in guidance}
         )
-        self.head = nn.Conv2d(widths[3], 1, 1, bias=False)
+        self.head = nn.Conv2d(widths[3], upscale_factor**2, 1, bias=False)
         he_normal_(self.projections)
         small_normal_(self.head)
 
     @property
     def halo(self) -> int | None:
-        """How far it sees, as `mattekit.windows.halo` defines it, of features and guidance brought to ``size``."""
+        """How far it sees, as `mattekit.windows.halo` defines it, of features and guidance at the branch's own size."""
         blending = [declared(gate, "blend") is not None for gate in self.gates.values()]
         return chain(*self.residuals, *self.projections, *self.gates.values(), self.head) if all(blending) else None
 
@@ -93,8 +106,10 @@ class HighResolutionDetailBranch(nn.Module):
             raise ValueError(f"guidance must have the outputs of all five context blocks, got {len(guidance)}")
         for index, (feature, channels) in enumerate(zip(features, self.in_channels, strict=True)):
             check_nchw(f"features[{index}]", feature, channels)
-        x = torch.cat([resize_bilinear(feature, size) for feature in features], dim=1)
-        return self._draw(x, lambda block, x: self.gates[str(block)](x, guidance[block - 1]))
+        own = self._own_size(size)
+        x = torch.cat([resize_bilinear(feature, own) for feature in features], dim=1)
+        logits = self._draw(x, lambda block, x: self.gates[str(block)](x, guidance[block - 1]))
+        return F.pixel_shuffle(logits, self.upscale_factor)[..., : size[0], : size[1]]
 
     def levels(
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: Sequence[int]
@@ -110,7 +125,16 @@ class HighResolutionDetailBranch(nn.Module):
 
         gates: dict[int, Any] = {block: self.gates[str(block)] for block in self.guidance}
         projected = [through(guidance[block - 1], gate.project) for block, gate in gates.items()]
-        return Level([*features, *projected], size, draw, halo=self)
+        drawn = Level([*features, *projected], self._own_size(size), draw, halo=self)
+        if self.upscale_factor == 1:
+            return drawn
+        return Level(
+            [drawn], size, partial(F.pixel_shuffle, upscale_factor=self.upscale_factor), upscale=self.upscale_factor
+        )
+
+    def _own_size(self, size: Sequence[int]) -> list[int]:
+        """The size that the branch works at, of an image of ``size``; rounded up in a form that ONNX divides alike."""
+        return [(side + self.upscale_factor - 1) // self.upscale_factor for side in size]
 
     def _draw(self, x: Tensor, gate: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Draw from the joined features, with what gates each block's guidance."""

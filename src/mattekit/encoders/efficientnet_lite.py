@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mattekit._checks import check_nchw, check_positive
 from mattekit._init import he_normal_
 from mattekit.encoders.same_conv import SameConv2d
-from mattekit.windows import Level, halo, tiled, wholes
+from mattekit.windows import Level, halo, tiled
 
 # Of each stage of Lite0: blocks, side of the depthwise kernel, stride of the first block, expansion, channels.
 _STAGES = (
@@ -87,13 +87,10 @@ class EfficientNetLite(nn.Module):
     def levels(self, image: Tensor | Level) -> Sequence[Tensor]:
         """Return what ``forward`` returns; where ``tile_bytes`` is set, what is as fine as 1/4 is computed in tiles."""
         fine, coarse = range(self._read[1] + 1), range(self._read[1] + 1, len(self.blocks))
-        seen = halo(nn.Sequential(self.stem, *(self.blocks[index] for index in fine)), stride=4)
-        if self.tile_bytes is None or seen is None:
-            return self(wholes(image))
         features = tiled(
             lambda x: self._features(self.stem(x), fine),
             image,
-            halo=seen,
+            halo=nn.Sequential(self.stem, *(self.blocks[index] for index in fine)),
             strides=self.strides[:2],
             channels=_STAGES[1][3] * self.channels[0] // 4,
             tile_bytes=self.tile_bytes,

@@ -108,9 +108,10 @@ class PPMatting(nn.Module):
         coarse, context_size = self.seen_by_context(image, features[-1])
         semantic_logits, guidance = levels_of(self.context, coarse, context_size, tile_bytes=tile_bytes)
         detail_logits = self._detail_logits(features[:2], guidance, size)
+        # three channels are resized and compared faster where each lies apart
+        semantic_logits = Level([semantic_logits], context_size, lambda x: _full_precision(x).contiguous(), stride=1)
         if self.preprocessing.context_short_side is not None:
-            semantic_logits = Level([semantic_logits], size)
-        semantic_logits = Level([semantic_logits], size, _full_precision, stride=1)
+            semantic_logits = Level([semantic_logits], size, nn.Identity())  # a step that is computed once for both
         detail = Level([detail_logits], size, lambda logits: _full_precision(logits).sigmoid(), stride=1)
         alpha = Level([semantic_logits, detail], size, self.fusion, halo=self.fusion, stride=1)
         encoded = Encoded(alpha, detail, semantic_logits)

@@ -18,7 +18,19 @@ from torch import Tensor, nn
 
 from mattekit.windows.declarations import halo
 from mattekit.windows.resizing import needed, resize_bilinear, resize_part
-from mattekit.windows.spans import Size, Spans, Window, assembled, both, cut, spans_of, surroundings, tiles_of, union
+from mattekit.windows.spans import (
+    Size,
+    Spans,
+    Window,
+    assembled,
+    both,
+    cut,
+    over,
+    spans_of,
+    surroundings,
+    tiles_of,
+    union,
+)
 
 
 class Level:
@@ -33,6 +45,8 @@ class Level:
             (`mattekit.windows.halo`). None: that is not known; the feature is computed on the whole.
         stride: How many pixels of the inputs one of the feature spans; they must be of one size then, and are not
             resized. None: they are resized to ``size``.
+        upscale: How many pixels of the feature, along each side, one of its inputs makes. With more than 1 they must be
+            of one size and are not resized; what ``function`` makes beyond ``size`` is cut off.
         channels: Channels of the widest feature within, for a pixel of the inputs. None: those of the inputs.
     """
 
@@ -44,13 +58,15 @@ class Level:
         *,
         halo: int | nn.Module | None = 0,
         stride: int | None = None,
+        upscale: int = 1,
         channels: int | None = None,
     ) -> None:
         height, width = size
         self.inputs: tuple[Tensor | Level, ...] = tuple(inputs)
         self.size = height, width
         self.function = function
-        self.stride = stride
+        self.stride = 1 if stride is None and upscale > 1 else stride
+        self.upscale = upscale
         self.channels = channels
         self._halo = halo
         self._value: Tensor | None = None
@@ -77,7 +93,8 @@ class Level:
                 inputs = [x.whole() if isinstance(x, Level) else x for x in self.inputs]
                 if self.stride is None:
                     inputs = [resize_bilinear(x, self.size) for x in inputs]
-                self.keep(inputs[0] if self.function is None else self.function(*inputs))
+                value = self._made(inputs)
+                self.keep(value if self.upscale == 1 else value[..., : self.size[0], : self.size[1]])
             else:
                 self.keep(compute_levels([self], tile_bytes=tile_bytes)[0])
         assert self._value is not None
@@ -106,16 +123,16 @@ class Level:
         def on(tile: Spans) -> list[Tensor]:
             around = self._around(tile)
             inputs = [resize_part(*part, size, around) for part, size in zip(parts, sizes, strict=True)]
-            result = inputs[0] if self.function is None else self.function(*inputs)
-            return [self._inner(result, around, tile)]
+            return [self._inner(self._made(inputs), around, tile)]
 
         tiles = [spans]
         if tile_bytes is not None:
             channels = self.channels or sum(part.x.shape[1] for part in parts)
-            stride = self.stride or 1
-            pixels = tile_bytes // max(channels * parts[0].x.shape[0] * parts[0].x.element_size() * stride**2, 1)
+            stride, upscale = self.stride or 1, self.upscale
+            seen = tile_bytes // max(channels * parts[0].x.shape[0] * parts[0].x.element_size(), 1)
+            pixels = seen * upscale**2 // stride**2
             if len(spans[0]) * len(spans[1]) > pixels and self.halo is not None:
-                tiles = tiles_of(spans, pixels, at_least=4 * self.halo // stride)
+                tiles = tiles_of(spans, pixels, at_least=4 * self.halo * upscale // stride)
         return assembled(on, tiles, spans, (1,))[0]
 
     def takes_all(self, spans: Spans) -> bool:
@@ -128,12 +145,16 @@ class Level:
         if self.takes_all(spans):
             return spans_of(None, whole)
         assert self.halo is not None
+        spans = both(over, spans, (self.upscale, self.upscale))
         return both(surroundings, spans, whole, (self.halo, self.halo), (self.stride or 1, self.stride or 1))
+
+    def _made(self, inputs: Sequence[Tensor]) -> Tensor:
+        return inputs[0] if self.function is None else self.function(*inputs)
 
     def _inner(self, result: Tensor, around: Spans, tile: Spans) -> Tensor:
         """A tile, of what the function made of its surroundings."""
-        stride = self.stride or 1
-        rows, columns = (range(span.start // stride, -(-span.stop // stride)) for span in around)
+        stride, upscale = self.stride or 1, self.upscale
+        rows, columns = (range(span.start // stride * upscale, -(-span.stop // stride) * upscale) for span in around)
         if result.shape[-2:] != (len(rows), len(columns)):
             name = type(self._halo).__name__ if isinstance(self._halo, nn.Module) else "the function of a level"
             raise RuntimeError(

@@ -14,14 +14,19 @@ from mattekit.windows import resize_bilinear
 
 
 def small_network() -> PPMatting:
-    """PP-Matting in narrow: EfficientNet-Lite0 with a feature pyramid, SCB from 96 to 8 channels, HRDB of 16 to 8."""
-    encoder = FeaturePyramid(efficientnet_lite0(), (16, 32, 64, 96, 96), keep=(0, 1, 3), plain=0, channels=(8, 8, 96))
+    """PP-Matting in narrow: EfficientNet-Lite0 with a feature pyramid, SCB from 96 to 8 channels, HRDB of 32 to 16.
+
+    The detail branch works at half of the image's size.
+    """
+    encoder = FeaturePyramid(efficientnet_lite0(), (16, 32, 64, 96, 96), keep=(0, 1, 3), plain=0, channels=(16, 16, 96))
     context = SemanticContextBranch(
         encoder.channels[-1],
         pooling=PyramidPooling(encoder.channels[-1], 96),
         widths=((96, 64), (64, 48), (48, 32), (24, 16), (16, 8)),
     )
-    detail = HighResolutionDetailBranch(encoder.channels[:2], context.guidance_channels, widths=(16, 8, 8, 8))
+    detail = HighResolutionDetailBranch(
+        encoder.channels[:2], context.guidance_channels, widths=(32, 16, 16, 16), upscale_factor=2
+    )
     return PPMatting(encoder, context, detail, SoftFusion())
 
 

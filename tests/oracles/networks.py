@@ -56,7 +56,9 @@ class Convolutions(nn.Module):
 def of_convolutions():
     """Every part of PP-Matting on an encoder of five convolutions."""
     context = SemanticContextBranch(6, pooling=PyramidPooling(6, 6), widths=((6, 6), (6, 5), (5, 4), (4, 4), (4, 4)))
-    detail = HighResolutionDetailBranch((4, 5), context.guidance_channels, guidance=(1, 4), widths=(8, 6, 5, 4))
+    detail = HighResolutionDetailBranch(
+        (4, 5), context.guidance_channels, guidance=(1, 4), widths=(8, 6, 5, 4), upscale_factor=2
+    )
     return PPMatting(Convolutions(), context, detail, ReplaceFusion())
 
 

@@ -14,6 +14,7 @@ from mattekit._init import he_normal_, small_normal_
 from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.gated_conv import GatedConv
 from mattekit.windows import Level, chain, declared, parallel, resize_bilinear, through, wholes
+from mattekit.windows.resizing import cropped
 
 
 class HighResolutionDetailBranch(nn.Module):
@@ -109,7 +110,7 @@ class HighResolutionDetailBranch(nn.Module):
         own = self._own_size(size)
         x = torch.cat([resize_bilinear(feature, own) for feature in features], dim=1)
         logits = self._draw(x, lambda block, x: self.gates[str(block)](x, guidance[block - 1]))
-        return F.pixel_shuffle(logits, self.upscale_factor)[..., : size[0], : size[1]]
+        return logits if self.upscale_factor == 1 else cropped(F.pixel_shuffle(logits, self.upscale_factor), size)
 
     def levels(
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: Sequence[int]

@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeGuard
 from torch import Tensor, nn
 
 from mattekit.windows.declarations import halo
-from mattekit.windows.resizing import needed, resize_bilinear, resize_part
+from mattekit.windows.resizing import cropped, needed, resize_bilinear, resize_part
 from mattekit.windows.spans import (
     Size,
     Spans,
@@ -94,7 +94,7 @@ class Level:
                 if self.stride is None:
                     inputs = [resize_bilinear(x, self.size) for x in inputs]
                 value = self._made(inputs)
-                self.keep(value if self.upscale == 1 else value[..., : self.size[0], : self.size[1]])
+                self.keep(value if self.upscale == 1 else cropped(value, self.size))
             else:
                 self.keep(compute_levels([self], tile_bytes=tile_bytes)[0])
         assert self._value is not None

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mattekit.blocks import GatedConv, HighResolutionDetailBranch
+from mattekit.windows import halo
 
 GUIDANCE_CHANNELS = (6, 5, 4, 3, 2)
 
@@ -56,6 +57,16 @@ def test_a_factor_puts_the_logits_of_a_pixel_side_by_side(size):
         expected[..., row::3, column::3] = plain(features, guidance, own)
     actual = upscaled(features, guidance, size)
     torch.testing.assert_close(actual, expected[..., : size[0], : size[1]], rtol=0, atol=1e-6)  # sums in another order
+
+
+def test_who_wraps_a_branch_that_upscales_learns_no_halo():
+    """A window of the image need not begin at a multiple of the factor: cut by a halo, mattes were wrong by up to 1."""
+    plain, upscaled = (
+        HighResolutionDetailBranch((7, 3), GUIDANCE_CHANNELS, widths=(8, 6, 4, 3), upscale_factor=factor).eval()
+        for factor in (1, 2)
+    )
+    assert (halo(plain), halo(upscaled)) == (6, None)
+    assert plain.reach == upscaled.reach == 6
 
 
 @pytest.mark.parametrize(

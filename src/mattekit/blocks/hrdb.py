@@ -14,7 +14,7 @@ from mattekit._init import he_normal_, small_normal_
 from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.gated_conv import GatedConv
 from mattekit.windows import Level, chain, declared, parallel, resize_bilinear, through, wholes
-from mattekit.windows.resizing import cropped
+from mattekit.windows.spans import cropped
 
 
 class HighResolutionDetailBranch(nn.Module):
@@ -95,7 +95,16 @@ class HighResolutionDetailBranch(nn.Module):
 
     @property
     def halo(self) -> int | None:
-        """How far it sees, as `mattekit.windows.halo` defines it, of features and guidance at the branch's own size."""
+        """How far it sees, as `mattekit.windows.halo` defines it, of features and guidance brought to ``size``.
+
+        None with an ``upscale_factor``: it does not keep height and width, and windows of the image would have to begin
+        at multiples of it. ``levels`` knows how.
+        """
+        return self.reach if self.upscale_factor == 1 else None
+
+    @property
+    def reach(self) -> int | None:
+        """How far it sees of features and guidance brought to its own size; None where a gate does not say."""
         blending = [declared(gate, "blend") is not None for gate in self.gates.values()]
         return chain(*self.residuals, *self.projections, *self.gates.values(), self.head) if all(blending) else None
 
@@ -116,7 +125,8 @@ class HighResolutionDetailBranch(nn.Module):
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: Sequence[int]
     ) -> Any:
         """Return what ``forward`` returns, as a level where it is known how far each part sees."""
-        if self.halo is None:
+        reach = self.reach
+        if reach is None:
             return self(wholes(features), wholes(guidance), size)
 
         def draw(*inputs: Tensor) -> Tensor:
@@ -126,7 +136,7 @@ class HighResolutionDetailBranch(nn.Module):
 
         gates: dict[int, Any] = {block: self.gates[str(block)] for block in self.guidance}
         projected = [through(guidance[block - 1], gate.project) for block, gate in gates.items()]
-        drawn = Level([*features, *projected], self._own_size(size), draw, halo=self)
+        drawn = Level([*features, *projected], self._own_size(size), draw, halo=reach)
         if self.upscale_factor == 1:
             return drawn
         return Level(

@@ -232,7 +232,7 @@ def _transformed(model: PPMatting, dtype: torch.dtype, *, tile_bytes: int | None
     # of each part that is local in this library, what it declares of that, or None
     reach = {
         "context": declared(network.context, "levels"),
-        "detail": halo(network.detail),
+        "detail": halo(network.detail) if (own := declared(network.detail, "reach")) is None else own,
         "fusion": halo(network.fusion),
     }
     if whole := [name for name, seen in reach.items() if seen is None]:

@@ -109,7 +109,8 @@ class PPMatting(nn.Module):
         semantic_logits, guidance = levels_of(self.context, coarse, context_size, tile_bytes=tile_bytes)
         detail_logits = self._detail_logits(features[:2], guidance, size)
         # three channels are resized and compared faster where each lies apart
-        semantic_logits = Level([semantic_logits], context_size, lambda x: _full_precision(x).contiguous(), stride=1)
+        own_size = size_of(semantic_logits)
+        semantic_logits = Level([semantic_logits], own_size, lambda x: _full_precision(x).contiguous(), stride=1)
         if self.preprocessing.context_short_side is not None:
             semantic_logits = Level([semantic_logits], size, nn.Identity())  # a step that is computed once for both
         detail = Level([detail_logits], size, lambda logits: _full_precision(logits).sigmoid(), stride=1)

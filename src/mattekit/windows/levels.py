@@ -17,13 +17,14 @@ from typing import NamedTuple, TypeGuard
 from torch import Tensor, nn
 
 from mattekit.windows.declarations import halo
-from mattekit.windows.resizing import cropped, needed, resize_bilinear, resize_part
+from mattekit.windows.resizing import needed, resize_bilinear, resize_part
 from mattekit.windows.spans import (
     Size,
     Spans,
     Window,
     assembled,
     both,
+    cropped,
     cut,
     over,
     spans_of,
@@ -45,8 +46,8 @@ class Level:
             (`mattekit.windows.halo`). None: that is not known; the feature is computed on the whole.
         stride: How many pixels of the inputs one of the feature spans; they must be of one size then, and are not
             resized. None: they are resized to ``size``.
-        upscale: How many pixels of the feature, along each side, one of its inputs makes. With more than 1 they must be
-            of one size and are not resized; what ``function`` makes beyond ``size`` is cut off.
+        upscale: How many pixels of the feature, along each side, one pixel of the inputs makes. With more than 1 the
+            inputs must be of one size and are not resized; what ``function`` makes beyond ``size`` is cut off.
         channels: Channels of the widest feature within, for a pixel of the inputs. None: those of the inputs.
     """
 

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mattekit._checks import is_traced
 from mattekit.windows.spans import Spans, cut
 
 
@@ -29,15 +28,6 @@ def resize_bilinear(x: Tensor, size: Sequence[int]) -> Tensor:
     if x.dtype == torch.bfloat16 and x.device.type == "cpu":  # which torch does more slowly than both casts
         return resize_bilinear(x.float(), size).to(x.dtype)
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
-
-
-def cropped(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Return the first rows and columns of (N, C, H, W), which has as many at least."""
-    if is_traced():  # a slice would have torch.export ask for a proof that there are as many
-        for dim, side in zip((-2, -1), size, strict=True):
-            x = x.index_select(dim, torch.arange(side, device=x.device))
-        return x
-    return x[..., : size[0], : size[1]]
 
 
 def needed(span: range, size: int, source: int) -> range:

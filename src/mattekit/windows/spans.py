@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Size = tuple[int, int]
@@ -47,6 +48,13 @@ def cut(x: Tensor, at: Spans, spans: Spans) -> Tensor:
         return x
     rows, columns = (slice(b.start - a.start, b.stop - a.start) for a, b in zip(at, spans, strict=True))
     return x[:, :, rows, columns]
+
+
+def cropped(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Cut what is beyond ``size``, height and width, off the bottom and the right of (N, C, H, W)."""
+    if torch.compiler.is_compiling():  # of a slice, torch.export would ask for a proof that it lies within
+        return F.pad(x, (0, size[1] - x.shape[-1], 0, size[0] - x.shape[-2]))
+    return x[..., : size[0], : size[1]]
 
 
 def surroundings(span: range, side: int, halo: int, stride: int) -> range:

@@ -1,7 +1,6 @@
 """The high-resolution detail branch (HRDB), which draws the transition at the image's own resolution."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -14,7 +13,7 @@ from mattekit._init import he_normal_, small_normal_
 from mattekit.blocks.conv import ConvBNReLU
 from mattekit.blocks.gated_conv import GatedConv
 from mattekit.windows import Level, chain, declared, parallel, resize_bilinear, through, wholes
-from mattekit.windows.spans import cropped
+from mattekit.windows.spans import coarser, cropped
 
 
 class HighResolutionDetailBranch(nn.Module):
@@ -116,10 +115,10 @@ class HighResolutionDetailBranch(nn.Module):
             raise ValueError(f"guidance must have the outputs of all five context blocks, got {len(guidance)}")
         for index, (feature, channels) in enumerate(zip(features, self.in_channels, strict=True)):
             check_nchw(f"features[{index}]", feature, channels)
-        own = self._own_size(size)
+        own = coarser(size, self.upscale_factor)
         x = torch.cat([resize_bilinear(feature, own) for feature in features], dim=1)
         logits = self._draw(x, lambda block, x: self.gates[str(block)](x, guidance[block - 1]))
-        return logits if self.upscale_factor == 1 else cropped(F.pixel_shuffle(logits, self.upscale_factor), size)
+        return logits if self.upscale_factor == 1 else cropped(logits, size)
 
     def levels(
         self, features: Sequence[Tensor | Level], guidance: Sequence[Tensor | Level], size: Sequence[int]
@@ -136,16 +135,7 @@ class HighResolutionDetailBranch(nn.Module):
 
         gates: dict[int, Any] = {block: self.gates[str(block)] for block in self.guidance}
         projected = [through(guidance[block - 1], gate.project) for block, gate in gates.items()]
-        drawn = Level([*features, *projected], self._own_size(size), draw, halo=reach)
-        if self.upscale_factor == 1:
-            return drawn
-        return Level(
-            [drawn], size, partial(F.pixel_shuffle, upscale_factor=self.upscale_factor), upscale=self.upscale_factor
-        )
-
-    def _own_size(self, size: Sequence[int]) -> list[int]:
-        """The size that the branch works at, of an image of ``size``; rounded up in a form that ONNX divides alike."""
-        return [(side + self.upscale_factor - 1) // self.upscale_factor for side in size]
+        return Level([*features, *projected], size, draw, halo=reach, upscale=self.upscale_factor)
 
     def _draw(self, x: Tensor, gate: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Draw from the joined features, with what gates each block's guidance."""
@@ -154,7 +144,8 @@ class HighResolutionDetailBranch(nn.Module):
             for block in self.guidance:
                 if block // 2 == index:
                     x = gate(block, x)
-        return self.head(x)
+        logits = self.head(x)
+        return logits if self.upscale_factor == 1 else F.pixel_shuffle(logits, self.upscale_factor)
 
 
 class _ResidualBlock(nn.Module):

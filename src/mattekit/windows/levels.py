@@ -24,6 +24,7 @@ from mattekit.windows.spans import (
     Window,
     assembled,
     both,
+    coarser,
     cropped,
     cut,
     over,
@@ -45,9 +46,9 @@ class Level:
         halo: How many pixels of its input ``function`` sees beyond a pixel of its result, or the module that says so
             (`mattekit.windows.halo`). None: that is not known; the feature is computed on the whole.
         stride: How many pixels of the inputs one of the feature spans; they must be of one size then, and are not
-            resized. None: they are resized to ``size``.
-        upscale: How many pixels of the feature, along each side, one pixel of the inputs makes. With more than 1 the
-            inputs must be of one size and are not resized; what ``function`` makes beyond ``size`` is cut off.
+            resized. None: they are resized to ``size``, or to as much of it as ``upscale`` says.
+        upscale: How many pixels of the feature, along each side, one pixel of the resized inputs makes. Their size is
+            rounded up, and what ``function`` makes beyond ``size`` is cut off.
         channels: Channels of the widest feature within, for a pixel of the inputs. None: those of the inputs.
     """
 
@@ -66,7 +67,7 @@ class Level:
         self.inputs: tuple[Tensor | Level, ...] = tuple(inputs)
         self.size = height, width
         self.function = function
-        self.stride = 1 if stride is None and upscale > 1 else stride
+        self.stride = stride
         self.upscale = upscale
         self.channels = channels
         self._halo = halo
@@ -93,7 +94,7 @@ class Level:
             if tile_bytes is None:
                 inputs = [x.whole() if isinstance(x, Level) else x for x in self.inputs]
                 if self.stride is None:
-                    inputs = [resize_bilinear(x, self.size) for x in inputs]
+                    inputs = [resize_bilinear(x, coarser(self.size, self.upscale)) for x in inputs]
                 value = self._made(inputs)
                 self.keep(value if self.upscale == 1 else cropped(value, self.size))
             else:
@@ -109,7 +110,7 @@ class Level:
     def sources(self) -> list[tuple["Tensor | Level", Size]]:
         """What the feature is made of, and to which size each is brought; resizes among the inputs count as this."""
         if self.stride is None:
-            return [(x, self.size) for x in self.inputs]
+            return [(x, coarser(self.size, self.upscale)) for x in self.inputs]
         return [(x.inputs[0], x.size) if _is_resize(x) else (x, size_of(x)) for x in self.inputs]
 
     def needs(self, spans: Spans) -> list[Spans]:

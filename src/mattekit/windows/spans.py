@@ -50,6 +50,12 @@ def cut(x: Tensor, at: Spans, spans: Spans) -> Tensor:
     return x[:, :, rows, columns]
 
 
+def coarser(size: Sequence[int], factor: int) -> Size:
+    """Return height and width over a factor, rounded up, in a form that ONNX divides alike."""
+    height, width = ((side + factor - 1) // factor for side in size)
+    return height, width
+
+
 def cropped(x: Tensor, size: Sequence[int]) -> Tensor:
     """Cut what is beyond ``size``, height and width, off the bottom and the right of (N, C, H, W)."""
     if torch.compiler.is_compiling():  # of a slice, torch.export would ask for a proof that it lies within

@@ -3,7 +3,10 @@
 import importlib
 import inspect
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,3 +90,14 @@ def test_every_package_has_a_page(package):
 def test_every_function_has_an_example(package, name, found):
     if inspect.isfunction(found) and not name.startswith(("hrnet_", "efficientnet_")):
         assert ">>> " in found.__doc__
+
+
+def test_examples_leave_no_files_behind(tmp_path):
+    files = tmp_path / "temporary"
+    files.mkdir()
+    environment = os.environ | {"TMPDIR": str(files), "PYTEST_DEBUG_TEMPROOT": str(tmp_path)}
+    example = ROOT / "src" / "mattekit" / "photos" / "folders.py"
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(example)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+    assert list(files.iterdir()) == []

@@ -3,8 +3,6 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mattekit._checks import is_traced
-
 
 class SameConv2d(nn.Conv2d):
     """A convolution of stride 2 that pads as TensorFlow's "same": an even side gets one row less before than after."""
@@ -20,8 +18,9 @@ class SameConv2d(nn.Conv2d):
         """Return (N, out_channels, H/2, W/2) of (N, in_channels, H, W), odd sides rounded up."""
         after = self.kernel_size[0] // 2
         rows, columns = (_rows_before(side) for side in input.shape[-2:])
-        if self.groups == self.in_channels and input.device.type == "cpu" and not is_traced():
-            # a kernel that begins with zeros sees the same, without a padded copy of the image
+        if self.groups == self.in_channels and input.device.type == "cpu" and isinstance(rows, int):
+            # a kernel that begins with zeros sees the same, without a padded copy of the image; where a size is one of
+            # many, as for exporters, it is not known which zeros
             weight = F.pad(self.weight, (1 - columns, 0, 1 - rows, 0))
             return F.conv2d(input, weight, self.bias, self.stride, after, groups=self.groups)
         return super().forward(F.pad(input, (after - 1 + columns, after, after - 1 + rows, after)))

@@ -2,12 +2,14 @@
 
 From the networks' input to their matte at 512²; and from a photo of 512² to its matte, as `mattekit predict` takes it:
 shrunk to the short side that the weights name, and its matte brought back to 512² along the photo's edges. It is the
-demo's astronaut: of noise the matte varies everywhere, and all of it would have to follow edges.
+demo's astronaut: of noise the matte varies everywhere, and all of it would have to follow edges. Where there is a C++
+compiler, the network is compiled for images of 512², too.
 
 U²-Net-P's file is no part of the repository: ``U2NETP=u2netp.onnx pytest benchmarks/test_small.py`` names it.
 """
 
 import os
+import shutil
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -36,10 +38,15 @@ def test_small_weights(device, compare):
     photo = read_image(files("mattekit") / "assets/astronaut.jpg")
     assert photo.shape == (512, 512, 3)
     image = torch.from_numpy(photo).permute(2, 0, 1)[None] / 255
+    model = pp_matting(weights="small")
     sides = {"U²-Net-P at 320², onnxruntime": lambda: session.run(None, {name: pixels})}
     for precision in ("float32", "bfloat16") if cpu_has_bfloat16() else ("float32",):
-        network = prepare(pp_matting(weights="small"), precision=precision)
+        network = prepare(model, precision=precision)
         label = "small" if precision == "float32" else f"small in {precision}"
         sides[f"{label} at 512²"] = measure.no_grad(network, image)
+        if shutil.which("g++"):
+            compiled = prepare(model, precision=precision, compile=True)
+            compiled.warm_up(image.shape)
+            sides[f"{label}, compiled, at 512²"] = measure.no_grad(compiled, image)
         sides[f"{label}, a photo of 512²"] = partial(predict, network, photo)
     compare("a matte by small networks", sides)

@@ -219,11 +219,15 @@ def which_weights() -> Iterator[str]:
     for machine, has in MACHINES.items():
         times = milliseconds(SMALL_NETWORKS, machine)
         for side, of in (("at 512²", "an image of 512²"), ("a photo of 512²", "a photo of 512², shrunk to 384² first")):
-            ours = [time for name, time in times.items() if name.startswith("small") and name.endswith(side)]
+            ours = {
+                name.removeprefix("small").removesuffix(side).strip(", "): f"{time:.0f} ms"
+                for name, time in times.items()
+                if name.startswith("small") and name.endswith(side)
+            }
             if ours:
-                shown = " ms, in bfloat16 ".join(f"{time:.0f}" for time in ours)
+                shown = ", ".join(f"{how} {time}".strip() for how, time in ours.items())
                 other = f"{times[U2NETP_SIDE]:.0f} ms at 320²"
-                yield f"| time of {of}, two cores with {has} | {shown} ms | {other} | not measured |"
+                yield f"| time of {of}, two cores with {has} | {shown} | {other} | not measured |"
 
 
 def training_data() -> Iterator[str]:

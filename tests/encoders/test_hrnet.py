@@ -108,6 +108,24 @@ def test_same_padding_of_each_channel_alone_needs_no_padded_image(kernel_size, s
         torch.testing.assert_close(ours, theirs)
 
 
+def test_same_padding_of_one_size_is_compiled_without_a_padded_image():
+    """Of many sizes it is: only a size that is known says which zeros a kernel begins with."""
+    torch.manual_seed(0)
+    conv = SameConv2d(6, 6, 3, 2, groups=6).eval()
+    image = torch.randn(1, 6, 8, 9)
+
+    def padded(**options):
+        program = torch.export.export(conv, (image,), **options)
+        for side in (9, 12) if options else ():
+            other = torch.randn(1, 6, side, 9)
+            torch.testing.assert_close(program.module()(other), conv(other))
+        return [tuple(node.meta["val"].shape) for node in program.graph.nodes if "pad" in str(node.target)]
+
+    assert padded() == [(6, 1, 4, 3)]  # the kernel, before even rows; 9 columns need no zeros
+    ((*_, columns),) = padded(dynamic_shapes={"input": {2: torch.export.Dim("rows", min=4)}})
+    assert columns == 11  # the image's
+
+
 def test_same_padding_is_tensorflows():
     # even side 4: windows start at 0 and 2, the second meets one row of padding; odd side 5: at -1, 1, 3
     seen = strided_convolution("same", torch.ones(1, 3, 4, 5)) / 3

@@ -75,6 +75,33 @@ def test_agrees_with_the_published_weights():
             torch.testing.assert_close(feature, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("sides", [(64, 96), (75, 133)])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4])
+def test_agrees_with_timm(size, sides):
+    """timm pads by each image's own size, as the reference does not: so sides that 32 does not divide are held too."""
+    timm = pytest.importorskip(
+        "timm", reason="timm, and a torchvision that fits torch, are not installed", exc_type=Exception
+    )
+    theirs = timm.create_model(f"tf_efficientnet_lite{size}").eval()
+    for name, buffer in theirs.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(0, 0.1)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+    ours = getattr(encoders, f"efficientnet_lite{size}")().eval()
+    head = ("conv_head", "bn2", "classifier")
+    # the order of tensors is the same in both, whatever their names
+    body = [tensor for name, tensor in theirs.state_dict().items() if not name.startswith(head)]
+    ours.load_state_dict(dict(zip(ours.state_dict(), body, strict=True)))
+    image = torch.rand(1, 3, *sides) * 2 - 1
+    with torch.inference_mode():
+        stages = [theirs.bn1(theirs.conv_stem(image))]
+        for stage in theirs.blocks:
+            stages.append(stage(stages[-1]))
+        for feature, expected in zip(ours(image), (stages[stage] for stage in (1, 2, 3, 5, 7)), strict=True):
+            torch.testing.assert_close(feature, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
 def test_is_an_encoder():
     encoder = efficientnet_lite0()
     assert isinstance(encoder, Encoder)

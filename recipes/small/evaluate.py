@@ -70,6 +70,8 @@ def write_set(folder: Path, items: Iterator[Item]) -> None:
     if (folder / "truth").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
+    for kind in ("photo", "truth.part"):
+        (folder / kind).mkdir(parents=True)
     for name, image, alpha in items:
         write_image(folder / "photo" / f"{name}.png", image)
         write_image(folder / "truth.part" / f"{name}.png", alpha)
@@ -118,6 +120,9 @@ def main() -> None:
         folder = cache / source
         write_set(folder, items)
         photos = spread(sorted((folder / "photo").iterdir()), arguments.most)
+        if not photos:
+            print(f"{source:8}   0  no held-out photo, so it is left out", flush=True)
+            continue
         (folder / "u2netp").mkdir(exist_ok=True)
         for path in photos:
             target = folder / "u2netp" / path.name

@@ -2,8 +2,8 @@
 
     python label.py u2netp DATA/teachers/u2netp.onnx DATA LABELS [--folders photos/clothing ...] [--threads 1]
 
-Photos that have a label already are left alone, so the run can be stopped and started again. The labels of the first
-teacher come in seconds, those of the second in hours.
+Photos that have a label already are left alone, so the run can be stopped and started again. The first teacher takes
+about 0.6 s a photo on one core, the second several seconds.
 """
 
 import argparse

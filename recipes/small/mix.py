@@ -1,6 +1,5 @@
 """The mixture of sources that the small network is trained on."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,11 @@ ANIMALS = folders(
     "oxfordpetmn", "oxfordpetsq", "tigers", "toddleranimals", "wildnature",
 )  # fmt: skip
 
+Source = Labelled | Composed
+
 
 class Mixture:
-    """Draws samples from all sources, each as often as its weight says."""
+    """Draws samples from all sources, each as often as its weight says; ``empty`` names those without a sample."""
 
     def __init__(self, data: Path, mattes: Path, side: int) -> None:
         cutouts = data / "cutouts"
@@ -24,25 +25,24 @@ class Mixture:
         animals = Labelled(data, mattes, side, within=ANIMALS)
         scenes = Labelled(data, mattes, side, within=("photos/",), but=PLAIN + ANIMALS)
         people = Labelled(data, mattes, side, within=("people/",))
-        self.sources: list[tuple[float, Callable[[int, np.random.Generator], View], int]] = [
-            (weight, source, len(source))
-            for weight, source in (
-                (0.08, plain),
-                (0.20, animals),
-                (0.22, scenes),
-                (0.09, people),
-                (0.18, Composed(files(cutouts / "tux"), backgrounds, side)),
-                (0.08, Composed(files(cutouts / "flora"), backgrounds, side)),
-                (0.08, Pasted((), backgrounds, side, photos)),
-                (0.02, Pasted((), backgrounds, side, people)),
-                (0.05, Drawn((), backgrounds, side)),
-            )
-        ]
+        everything: dict[str, tuple[float, Source]] = {
+            "plain photos": (0.08, plain),
+            "animals": (0.20, animals),
+            "scenes": (0.22, scenes),
+            "people": (0.09, people),
+            "tux": (0.18, Composed(files(cutouts / "tux"), backgrounds, side)),
+            "flora": (0.08, Composed(files(cutouts / "flora"), backgrounds, side)),
+            "pasted subjects": (0.08, Pasted((), backgrounds, side, photos)),
+            "pasted people": (0.02, Pasted((), backgrounds, side, people)),
+            "drawings": (0.05, Drawn((), backgrounds, side)),
+        }
+        self.empty = [name for name, (_, source) in everything.items() if len(source) == 0]
+        self.sources = [(weight, source) for weight, source in everything.values() if len(source) > 0]
 
     def __call__(self, rng: np.random.Generator) -> View:
         """One sample, its colours changed."""
-        weights = np.array([weight for weight, _, _ in self.sources])
-        _, source, length = self.sources[rng.choice(len(weights), p=weights / weights.sum())]
-        view = source(int(rng.integers(length)), rng)
+        weights = np.array([weight for weight, _ in self.sources])
+        _, source = self.sources[rng.choice(len(weights), p=weights / weights.sum())]
+        view = source(int(rng.integers(len(source))), rng)
         view.image = distorted(view.image, rng)
         return view

@@ -63,19 +63,31 @@ def outline(path: Path) -> str:
     return hashlib.sha256(np.ascontiguousarray(read_cutout(path)[1])).hexdigest()
 
 
+def read_picture(path: Path, flags: int) -> np.ndarray:
+    """What OpenCV reads, which gives nothing in silence where it cannot.
+
+    Raises:
+        OSError: If the file is missing, or no picture.
+    """
+    pixels = cv2.imread(str(path), flags)
+    if pixels is None:
+        raise OSError(f"cannot read {path} as a picture")
+    return pixels
+
+
 def read_rgb(path: Path) -> np.ndarray:
     """A photo as (H, W, 3) uint8."""
-    return cv2.cvtColor(cv2.imread(str(path), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(read_picture(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_grey(path: Path) -> np.ndarray:
     """A mask as (H, W) uint8."""
-    return cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    return read_picture(path, cv2.IMREAD_GRAYSCALE)
 
 
 def read_cutout(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """A cut-out's colours and alpha, cropped to what is not transparent."""
-    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    pixels = read_picture(path, cv2.IMREAD_UNCHANGED)
     colours, alpha = cv2.cvtColor(pixels[..., :3], cv2.COLOR_BGR2RGB), pixels[..., 3]
     rows, columns = np.flatnonzero(alpha.max(1) > 8), np.flatnonzero(alpha.max(0) > 8)
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]

@@ -216,7 +216,10 @@ def main() -> None:
         checkpoint_every=50,
         seed=arguments.seed,
     )
-    source = Squares(Mixture(arguments.data, arguments.mattes, arguments.side), arguments.side)
+    mixture = Mixture(arguments.data, arguments.mattes, arguments.side)
+    if mixture.empty:
+        print(f"no sample to train on, and left out: {', '.join(mixture.empty)}")
+    source = Squares(mixture, arguments.side)
     training = arguments.run / "training"
     train(step, source, settings, training, transform=Compose([]), collate=trusted, resume=True, progress=True)
     averaged = {f"network.{name}": tensor for name, tensor in load_file(training / "last.safetensors").items()}

@@ -10,7 +10,7 @@ that name below. A test holds that the pages are as this script leaves them.
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -75,9 +75,9 @@ def between(ratios: list[float | None]) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def when(machine: str) -> str:
-    """The days on which a machine measured."""
-    days = sorted({entry["date"] for entry in RESULTS if entry["machine"].split()[-1] == machine})
+def when(machine: str, cases: Iterable[str]) -> str:
+    """The days on which a machine measured some cases."""
+    days = sorted({entries(case)[machine]["date"] for case in cases if machine in entries(case)})
     return days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
 
 
@@ -105,24 +105,27 @@ def speeds() -> Iterator[str]:
     for what, against, cases, side, measured_by in lines:
         ratios = [between([faster(case, side, machine) for case in cases]) for machine in MACHINES]
         yield f"| {what} | {against} | {' | '.join(ratios)} | {measured_by} |"
-    yield f"| *measured on* | | {' | '.join(when(machine) for machine in MACHINES)} | |"
+    measured = [case for _, _, cases, _, _ in lines for case in cases]
+    yield f"| *measured on* | | {' | '.join(when(machine, measured) for machine in MACHINES)} | |"
 
 
 def prepare() -> Iterator[str]:
     """What preparing gains, by network and size."""
     yield f"| times as fast as the eager float32 network | {' | '.join(MACHINES.values())} |"
     yield f"| --- |{' --: |' * len(MACHINES)}"
+    measured = []
     for encoder, name in (("hrnet_w18", "HRNet-W18"), ("hrnet_w48", "HRNet-W48")):
         for size in (512, 1024):
             for memory in ("", ", fresh memory"):
                 for precision in ("float32", "bfloat16"):
                     case = f"cpu forward {encoder} 1×{size}²{memory}"
+                    measured.append(case)
                     ratios = [faster(case, f"prepared {precision}", machine) for machine in MACHINES]
                     if any(ratios):
                         where = ", in a fresh process" if memory else ""
                         cells = " | ".join(between([ratio]) for ratio in ratios)
                         yield f"| {name}, {size}², {precision}{where} | {cells} |"
-    yield f"| *measured on* | {' | '.join(when(machine) for machine in MACHINES)} |"
+    yield f"| *measured on* | {' | '.join(when(machine, measured) for machine in MACHINES)} |"
 
 
 def metrics() -> Iterator[str]:
@@ -227,7 +230,9 @@ def which_weights() -> Iterator[str]:
             if ours:
                 shown = ", ".join(f"{how} {time}".strip() for how, time in ours.items())
                 other = f"{times[U2NETP_SIDE]:.0f} ms at 320²"
-                yield f"| time of {of}, two cores with {has} | {shown} | {other} | not measured |"
+                name, _, _ = entries(SMALL_NETWORKS)[machine]["machine"].partition(",")
+                processor = name.replace("(R)", "").removesuffix(" Processor")
+                yield f"| time of {of}, two cores of an {processor} with {has} | {shown} | {other} | not measured |"
 
 
 def training_data() -> Iterator[str]:

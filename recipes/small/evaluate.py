@@ -14,6 +14,7 @@ The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad an
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -137,7 +138,9 @@ def main() -> None:
             print(f"{source:8}{len(photos):4}  {who:7}{line}", flush=True)
     if arguments.json:
         document = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-        document |= {"short_side": arguments.short_side or model.max_short_side, "sources": figures}
+        weights = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()
+        short_side = arguments.short_side or model.max_short_side
+        document |= {"weights": weights, "short_side": short_side, "sources": figures}
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 

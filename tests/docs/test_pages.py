@@ -1,6 +1,7 @@
 """The pages' sources: what they name exists, their code is code, their pictures can be heard, and they lead on."""
 
 import ast
+import hashlib
 import importlib.util
 import json
 import re
@@ -118,6 +119,12 @@ def test_the_comparison_is_what_its_script_wrote():
         assert "\n".join(record[region]) in text
 
 
+@pytest.mark.parametrize("record", ["compare_synthetic.json", "small_weights.json"])
+def test_figures_are_of_the_weights_that_ship(record):
+    weights = (DOCS.parent / "src/mattekit/weights/small.safetensors").read_bytes()
+    assert json.loads((DOCS / "figures" / record).read_text())["weights"] == hashlib.sha256(weights).hexdigest()
+
+
 @pytest.fixture(scope="module")
 def figures():
     """The script that writes figures into pages."""
@@ -134,6 +141,15 @@ def test_pages_quote_what_was_measured(figures):
         assert figures.filled(text) == text, f"run python docs/figures/pages.py: {page.name} has other figures"
         names += [name for _, name, _ in figures.BLOCK.findall(text)]
     assert sorted(names) == sorted(figures.TABLES)
+
+
+def test_the_days_are_those_of_the_table(figures, monkeypatch):
+    """A day on which that kind of processor measured something else is none of them."""
+    days = {"cpu a": "2026-11-23", "cpu b": "2026-11-25", "cpu another": "2026-11-30"}
+    results = [{"case": case, "machine": "AMD EPYC, 2 threads, AVX512", "date": day} for case, day in days.items()]
+    monkeypatch.setattr(figures, "RESULTS", results)
+    assert figures.when("AVX512", ["cpu a", "cpu nowhere"]) == "2026-11-23"
+    assert figures.when("AVX512", ["cpu a", "cpu b"]) == "2026-11-23 to 2026-11-25"
 
 
 def test_the_picture_shows_what_was_measured(figures):

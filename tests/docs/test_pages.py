@@ -143,6 +143,21 @@ def test_pages_quote_what_was_measured(figures):
     assert sorted(names) == sorted(figures.TABLES)
 
 
+def test_where_the_small_weights_are_behind_is_said(figures):
+    behind = {}
+    for kind, of in figures.SMALL["sources"].items():
+        for metric, value in of["small"].items():
+            if value > of["u2netp"][metric]:
+                behind[kind, metric] = round(100 * (value / of["u2netp"][metric] - 1))
+    grad = {kind: percent for (kind, metric), percent in behind.items() if metric == "gradient_error"}
+    others = {kind: percent for kind, percent in behind.items() if kind[1] != "gradient_error"}
+    assert set(grad) == {"people", "animals", "portraits", "things"}
+    assert set(others) == {("things", "sad"), ("things", "connectivity_error")}
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    assert f"is {min(grad.values())} to {max(grad.values())} % worse than U²-Net-P's on four of these six" in readme
+    assert f"on things SAD and Conn are {min(others.values())} to {max(others.values())} % worse" in readme
+
+
 def test_the_days_are_those_of_the_table(figures, monkeypatch):
     """A day on which that kind of processor measured something else is none of them."""
     days = {"cpu a": "2026-11-23", "cpu b": "2026-11-25", "cpu another": "2026-11-30"}

@@ -8,7 +8,6 @@ FOLDER keeps photos and mattes: a run that was stopped goes on. It takes PyMatti
 first run. The photos are none that the small weights were trained on, but of the same kind as some of those.
 """
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -18,6 +17,8 @@ from PIL import Image
 
 from mattekit import trimap
 from mattekit.data import SyntheticMattes, write_samples
+from mattekit.export.metadata import hash_of
+from mattekit.models import pp_matting
 from mattekit.photos import list_images, read_matte, write_image
 
 HERE = Path(__file__).parent
@@ -39,9 +40,8 @@ def main() -> None:
     unknown, whole = (f"| Methods {table}".rstrip().splitlines() for table in found.stdout.split("| Methods ")[1:])
     significance = [line.strip() for line in found.stderr.splitlines() if " p = " in line]
     failed = [line for line in found.stderr.splitlines() if line.startswith("failed")]
-    weights = hashlib.sha256((HERE.parent.parent / "src/mattekit/weights/small.safetensors").read_bytes()).hexdigest()
     record = {
-        "weights": weights,
+        "weights": hash_of(pp_matting(weights="small")),
         "photos": len(SOURCE),
         "failed": failed,
         "unknown": unknown,

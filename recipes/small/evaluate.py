@@ -14,7 +14,6 @@ The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad an
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -29,6 +28,7 @@ from mix import ANIMALS
 from sources import Backgrounds, Composed, Labelled, files, folders, outline
 
 from mattekit import metrics
+from mattekit.export.metadata import hash_of
 from mattekit.inference import predict, prepare
 from mattekit.models import pp_matting
 from mattekit.photos import read_image, read_matte, write_image
@@ -138,8 +138,8 @@ def main() -> None:
             print(f"{source:8}{len(photos):4}  {who:7}{line}", flush=True)
     if arguments.json:
         document = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
-        weights = hashlib.sha256(arguments.weights.read_bytes()).hexdigest()
         short_side = arguments.short_side or model.max_short_side
+        weights = hash_of(pp_matting(weights=arguments.weights))
         document |= {"weights": weights, "short_side": short_side, "sources": figures}
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 

@@ -1,6 +1,9 @@
 """The weights that come with the package."""
 
+import json
+from importlib import import_module
 from importlib.resources import as_file, files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,7 +31,20 @@ def test_the_file_tells_its_licence_and_its_data():
     with as_file(FILE) as path, safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     assert metadata["licence"] == "Apache-2.0"
-    assert {"training_data", "recipe", "date"} <= metadata.keys()
+    assert {"training_data", "recipe", "date", "limits"} <= metadata.keys()
+
+
+def test_the_file_tells_its_figures(monkeypatch):
+    """Those that were measured, which a test of the pages holds to be of these weights."""
+    root = Path(__file__).parent.parent.parent
+    monkeypatch.syspath_prepend(root / "recipes/small")
+    record = json.loads((root / "docs/figures/small_weights.json").read_text())
+    with as_file(FILE) as path, safe_open(path, framework="pt") as file:
+        told = json.loads(file.metadata()["figures"])
+    assert told == import_module("card").figures_of(record)
+    people = record["sources"]["people"]
+    assert told["people"]["MAD"] == people["small"]["mad"]
+    assert told["people"]["Grad of U²-Net-P"] == people["u2netp"]["gradient_error"]
 
 
 def test_it_loads_as_float32_with_the_size_it_knows(small):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mattekit.checkpoints.reading import Checkpoint
 
 _WIDTH = 15
-_SAID = {"training_data": "training data", "licence": "licence", "recipe": "recipe", "date": "date"}
+_SAID = {"training_data": "training data"} | {key: key for key in ("licence", "recipe", "date", "figures", "limits")}
 
 
 def add_parser(subparsers: SubParsers) -> None:

@@ -126,6 +126,17 @@ def test_same_padding_of_one_size_is_compiled_without_a_padded_image():
     assert columns == 11  # the image's
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_same_padding_of_each_channel_alone_is_exported_for_all_sizes(strict):
+    """Dynamo, which ``strict`` exports with, says of sizes of many that they are integers."""
+    conv = SameConv2d(6, 6, 3, 2, groups=6)
+    sides = {2: torch.export.Dim("height", min=4), 3: torch.export.Dim("width", min=4)}
+    exported = torch.export.export(conv, (torch.rand(1, 6, 10, 13),), dynamic_shapes=(sides,), strict=strict).module()
+    for height, width in [(8, 9), (9, 8), (32, 48), (33, 47)]:
+        image = torch.rand(1, 6, height, width)
+        torch.testing.assert_close(exported(image), conv(image))
+
+
 def test_same_padding_is_tensorflows():
     # even side 4: windows start at 0 and 2, the second meets one row of padding; odd side 5: at -1, 1, 3
     seen = strided_convolution("same", torch.ones(1, 3, 4, 5)) / 3

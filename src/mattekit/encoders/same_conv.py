@@ -1,5 +1,6 @@
 """Convolutions of stride 2 that pad as TensorFlow's "same"."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,9 +19,10 @@ class SameConv2d(nn.Conv2d):
         """Return (N, out_channels, H/2, W/2) of (N, in_channels, H, W), odd sides rounded up."""
         after = self.kernel_size[0] // 2
         rows, columns = (_rows_before(side) for side in input.shape[-2:])
-        if self.groups == self.in_channels and input.device.type == "cpu" and isinstance(rows, int):
-            # a kernel that begins with zeros sees the same, without a padded copy of the image; where a size is one of
-            # many, as for exporters, it is not known which zeros
+        # where a size is one of many, as for exporters, it is not known which zeros; Dynamo calls every size an int
+        is_known = isinstance(rows, int) and not torch.compiler.is_dynamo_compiling()
+        if self.groups == self.in_channels and input.device.type == "cpu" and is_known:
+            # a kernel that begins with zeros sees the same, without a padded copy of the image
             weight = F.pad(self.weight, (1 - columns, 0, 1 - rows, 0))
             return F.conv2d(input, weight, self.bias, self.stride, after, groups=self.groups)
         return super().forward(F.pad(input, (after - 1 + columns, after, after - 1 + rows, after)))

@@ -6,6 +6,7 @@ import io
 import struct
 import sys
 import threading
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -154,6 +155,21 @@ def test_backgrounds(tmp_path, photo, grey):
     assert mixed.shape == (32, 48, 3)
     for column, value in (0, 200), (47, 0):
         assert np.abs(mixed[:, column] - (COLOUR + float(value)) / 2).max() <= 0.5
+
+
+@pytest.mark.parametrize("size", [(4, 3000), (3000, 4)])
+def test_a_background_of_other_proportions_takes_no_memory(size):
+    """Its middle, a gradient's, fills the photo; scaled as a whole it took 27 MB here, gigabytes of a photo."""
+    gradient = np.linspace(0, 255, 200).round().astype(np.uint8)
+    upright = np.ascontiguousarray(np.broadcast_to(gradient[:, None, None], (200, 200, 3)))
+    background = Photo(upright if size[0] < size[1] else upright.swapaxes(0, 1).copy(), None, None)
+    photo, nothing = Photo(np.zeros((*size, 3), np.uint8), None, None), np.zeros(size, np.float32)
+    tracemalloc.start()
+    encoded = Look(".png", 8, background).encode("cutout", photo, nothing)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.abs(read_photo(io.BytesIO(encoded)).pixels - 127.5).max() <= 1
+    assert peak < 5e6
 
 
 def test_a_background_has_three_channels():

@@ -86,14 +86,18 @@ def _in_bits(alpha: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _covering(background: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The background's middle, scaled until it covers a photo of this size; of one pixel itself."""
+    """The background's middle, scaled until it covers a photo of this size; of one pixel itself.
+
+    Its proportions are kept to half a pixel of the background.
+    """
     import cv2
 
     if background.shape[:2] == (1, 1):
         return background
     height, width = size
     scale = max(height / background.shape[0], width / background.shape[1])
-    scaled = (max(width, round(background.shape[1] * scale)), max(height, round(background.shape[0] * scale)))
-    image = cv2.resize(background, scaled, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    return image[top : top + height, left : left + width]
+    # cut first: scaled as a whole, an upright background is many times as large as a panorama
+    seen = [min(max(round(side / scale), 1), whole) for side, whole in zip(size, background.shape, strict=False)]
+    top, left = ((whole - side) // 2 for whole, side in zip(background.shape, seen, strict=False))
+    middle = background[top : top + seen[0], left : left + seen[1]]
+    return cv2.resize(middle, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

@@ -1,6 +1,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -59,6 +60,20 @@ def test_every_part_comes_back(name):
     assert describe(again) == description
     assert repr(again) == repr(part)
     again.load_state_dict(part.state_dict())
+
+
+def test_numbers_of_numpy_are_numbers():
+    """As widths and factors are that came out of an array; a part that had one was taken for made by hand."""
+    part = HighResolutionDetailBranch(
+        np.array([3, 5]),
+        (6, 5, 4, 4, 4),
+        guidance=tuple(np.array([2, 5])),
+        widths=np.array([8, 6, 5, 4]),
+        upscale_factor=np.int64(3),
+    )
+    assert describe(build(json.loads(json.dumps(describe(part))))) == describe(part)
+    lite = EfficientNetLite(width=np.float32(0.25), depth=np.float32(0.5))
+    assert describe(lite) == describe(EfficientNetLite(width=0.25, depth=0.5))
 
 
 def test_every_public_part_is_tried():

@@ -4,6 +4,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -80,6 +81,8 @@ def _to_data(value: object, checked: bool) -> Any:
         return [_to_data(item, checked) for item in value]
     if value is None or isinstance(value, _PLAIN):
         return value
+    if isinstance(value, Integral | Real):  # NumPy's
+        return int(value) if isinstance(value, Integral) else float(value)
     raise TypeError(f"it has an argument of type {type(value).__name__}")
 
 

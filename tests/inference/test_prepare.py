@@ -1,5 +1,6 @@
 import contextlib
 import copy
+import functools
 import gc
 import sys
 import threading
@@ -667,6 +668,24 @@ def test_compiles_what_it_is_given():
     network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU()).eval()
     image = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(compiled(network, image)(image), network(image))
+
+
+def test_compiles_once_whether_or_not_in_inference_mode(monkeypatch):
+    """What warm_up compiled, ahead and outside of it, is what `predict` runs, inside."""
+    graphs = []
+    backend = lambda graph, _: graphs.append(graph) or graph.forward  # noqa: E731
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    monkeypatch.setenv("CXX", sys.executable)  # nothing is compiled: whatever is there will do
+    model = trained_looking(small()).eval()
+    prepared = prepare(model, compile=True)
+    prepared.warm_up((1, 3, 64, 96))
+    photo = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    np.testing.assert_allclose(predict(prepared, photo), predict(model, photo), rtol=0, atol=1e-4)
+    image = torch.rand(1, 3, 64, 96)
+    with torch.inference_mode():
+        assert_equal(prepared(image), model(image))
+    assert not prepared(image).alpha.is_inference()
+    assert len(graphs) == 1
 
 
 @torch.no_grad()

@@ -66,12 +66,19 @@ def compiled(network: nn.Module, image: Tensor) -> Run:
     """Compile a network for images of one shape.
 
     The network is exported first: torch.compile counts shapes a function, and refuses beyond eight; an exported
-    network is a function of its own, which goes when its shape does.
+    network is a function of its own, which goes when its shape does. It would also compile anew where inference mode
+    is switched on or off, and for tensors made in it, so that both are kept from it.
     """
-    exported = torch.export.export(network, (image,), strict=False).module()
+
+    def apart(image: Tensor) -> Tensors:
+        with torch.inference_mode(False), torch.no_grad():
+            return run(image.clone() if image.is_inference() else image)
+
+    with torch.inference_mode(False), torch.no_grad():
+        exported = torch.export.export(network, (image,), strict=False).module()
     run = torch.compile(exported, fullgraph=True, dynamic=False)
-    run(image)
-    return run
+    apart(image)
+    return apart
 
 
 class CudaGraph:

@@ -162,8 +162,8 @@ def _load(args: argparse.Namespace) -> PreparedMatting:
     model = pp_matting(weights=args.weights)
     try:
         model.to(args.device)
-    except (AssertionError, RuntimeError) as error:  # torch does not know the device, or was built without it
-        raise RuntimeError(f"--device must be one that torch has here, got {args.device!r}: {error}") from error
+    except (AssertionError, RuntimeError) as error:  # of torch: unknown, not built in, or full
+        raise RuntimeError(f"--device must be one that torch can use here, got {args.device!r}: {error}") from error
     if torch.device(args.device).type == "meta":
         raise ValueError(f"--device must be one that computes, got {args.device!r}")
     return prepare(model, precision=args.precision)

@@ -220,7 +220,7 @@ def test_a_background_is_the_colour_that_was_asked_for(tmp_path, bits):
         (["--only", "alpha", "--background", "white"], "--background is laid under cut-outs, and --only alpha writes"),
         (["--format", "webp", "--bits", "16"], "--bits 16 needs --format png or tif, got webp"),
         (["--trimaps", "nowhere"], "--trimaps must be a folder, got nowhere"),
-        (["--device", "nowhere"], "--device must be one that torch can use here, got 'nowhere': Expected one of cpu, cuda"),
+        (["--device", "nowhere"], "--device must be one that torch can use here, got 'nowhere': Expected one"),
         (["--device", "xpu"], "got 'xpu': "),  # which torch is built without
         (["--device", "meta"], "--device must be one that computes, got 'meta'"),
         (["--precision", "float16", "--device", "cpu"], "precision must be 'float32' or 'bfloat16'"),

@@ -15,6 +15,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from mattekit.checkpoints.loading import in_order
 from mattekit.export.metadata import hash_of
 from mattekit.models import pp_matting
 from mattekit.photos import write_atomically
@@ -56,7 +57,7 @@ def main() -> None:
     with safe_open(arguments.weights, "pt") as file:
         metadata = file.metadata()
     metadata |= {"figures": json.dumps(figures_of(record), ensure_ascii=False), "limits": LIMITS}
-    data = save(load_file(arguments.weights), metadata)
+    data = in_order(save(load_file(arguments.weights), metadata))
     write_atomically(arguments.weights, lambda file: file.write(data))
     print(f"{arguments.weights}: figures of {len(record['sources'])} sources, and limits")
 

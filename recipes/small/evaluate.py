@@ -139,8 +139,7 @@ def main() -> None:
     if arguments.json:
         document = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
         short_side = arguments.short_side or model.max_short_side
-        weights = hash_of(pp_matting(weights=arguments.weights))
-        document |= {"weights": weights, "short_side": short_side, "sources": figures}
+        document |= {"weights": hash_of(model), "short_side": short_side, "sources": figures}
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 

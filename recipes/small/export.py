@@ -23,6 +23,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from mattekit import __version__
+from mattekit.checkpoints.loading import in_order
 from mattekit.models import describe
 from mattekit.photos import write_atomically
 
@@ -80,7 +81,7 @@ def main() -> None:
     )
     tensors = {name: stored(tensor) for name, tensor in network.state_dict().items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
-    data = save(tensors, metadata | card([state["step"] for state in states], arguments.date))
+    data = in_order(save(tensors, metadata | card([state["step"] for state in states], arguments.date)))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(arguments.out, lambda file: file.write(data))
     print(f"{arguments.out}: {len(data) / 1e6:.1f} MB, {sum(p.numel() for p in network.parameters()):,} parameters")

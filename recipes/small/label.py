@@ -45,6 +45,15 @@ def join_chunks(package: Path, model: Path) -> Path:
     return model
 
 
+def session_of(model: Path, threads: int) -> onnxruntime.InferenceSession:
+    """A teacher, ready to run: its ONNX file, or the unpacked npm package of IS-Net."""
+    if model.is_dir():
+        model = join_chunks(model, model.parent / "isnet.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
 def label(session: onnxruntime.InferenceSession, teacher: Teacher, photo: Path) -> Image.Image:
     """The teacher's soft mask of a photo, at the photo's size."""
     with Image.open(photo) as file:
@@ -82,12 +91,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
-    model = arguments.model
-    if model.is_dir():
-        model = join_chunks(model, model.parent / "isnet.onnx")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = arguments.threads
-    session = onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    session = session_of(arguments.model, arguments.threads)
     for folder in arguments.folders or photo_folders(arguments.data):
         out = arguments.labels / arguments.teacher / folder
         out.mkdir(parents=True, exist_ok=True)

@@ -226,7 +226,7 @@ class Drawn(Composed):
 
     def cutout(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
         """Colours, alpha, exactness."""
-        sample = SyntheticMattes(seed=7, size=320)(index, np.random.default_rng())
+        sample = SyntheticMattes(seed=7, size=max(320, self.side))(index, np.random.default_rng())
         assert sample.foreground is not None
         return sample.foreground, (sample.alpha * 255).round().astype(np.uint8), 1.0
 

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mix import Mixture
 from network import CoarseHeads, averaged_network, freeze_encoder, freeze_semantics, quarter, read_states, small_network
 from safetensors.torch import load_file
@@ -32,6 +33,7 @@ from mattekit.models import PPMatting, PPMattingOutput
 from mattekit.photos import write_atomically
 from mattekit.training import Settings, Step, StepResult, keep_freed_memory, train
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
+from mattekit.windows import Window
 
 ENCODER_RATE = 0.3  # its share of the learning rate
 FROZEN_BLOCKS = 3
@@ -155,7 +157,15 @@ class CoarseStep(SmallStep):
 
 
 class DetailStep(SmallStep):
-    """The detail phase: what draws learns, and all that finds the subject stays as it is."""
+    """The detail phase: what draws learns, and all that finds the subject stays as it is.
+
+    With a ``window`` half of the batches show what draws a part of that side of large squares, which the context branch
+    sees all of, and the other half all of the squares, shrunk to that side.
+    """
+
+    def __init__(self, model: PPMatting, window: int | None = None) -> None:
+        self.window = window
+        super().__init__(model)
 
     def train(self, mode: bool = True) -> "DetailStep":
         """Set the mode of what draws."""
@@ -165,7 +175,35 @@ class DetailStep(SmallStep):
 
     def losses(self, batch: TrustedBatch) -> dict[str, Tensor]:
         """Both losses that reach what draws."""
-        return drawing_losses(self.model(batch.image), batch)
+        if self.window is None:
+            return drawing_losses(self.model(batch.image), batch)
+        if torch.rand(()) < 0.5:
+            small = shrunk(batch, self.window)
+            return drawing_losses(self.model(small.image), small)
+        window = busiest(batch, self.window)
+        out = self.model.decode(self.model.encode(batch.image), window)
+        part = {name: getattr(batch, name)[inside(window)] for name in ("alpha", "trimap", "weight")}
+        return drawing_losses(out, replace(batch, **part))
+
+
+def shrunk(batch: TrustedBatch, side: int) -> TrustedBatch:
+    """All of the squares at a smaller side."""
+    means = {name: F.adaptive_avg_pool2d(getattr(batch, name), side) for name in ("image", "alpha", "weight")}
+    return replace(batch, trimap=F.interpolate(batch.trimap.float(), side).to(batch.trimap.dtype), **means)
+
+
+def busiest(batch: TrustedBatch, side: int, tries: int = 3) -> Window:
+    """Of some windows drawn at random the one with the most of the transition."""
+    room = batch.image.shape[-1] - side + 1
+    windows = [Window(int(top), int(left), side, side) for top, left in torch.randint(room, (tries, 2))]
+    unknown = batch.trimap == UNKNOWN
+    return max(windows, key=lambda window: int(unknown[inside(window)].sum()))
+
+
+def inside(window: Window) -> tuple:
+    """The index of a window in a batch's maps."""
+    top, left, height, width = window
+    return np.s_[..., top : top + height, left : left + width]
 
 
 STEPS = {"semantic": CoarseStep, "whole": SmallStep, "detail": DetailStep}
@@ -184,6 +222,7 @@ def main() -> None:
     parser.add_argument(
         "--context-side", type=int, help="side at which the context branch sees the squares; default: all"
     )
+    parser.add_argument("--window", type=int, help="of the detail phase: side of the part of a square that it draws")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--rate", type=float, default=1e-3, help="peak of the learning rate")
@@ -199,7 +238,7 @@ def main() -> None:
     if arguments.encoder:
         checkpoints.load(network.encoder.encoder, arguments.encoder)
     network.preprocessing = replace(network.preprocessing, context_short_side=arguments.context_side)
-    step = STEPS[arguments.phase](network)
+    step = DetailStep(network, arguments.window) if arguments.phase == "detail" else STEPS[arguments.phase](network)
     settings = Settings(
         size=arguments.side,
         batch_size=arguments.batch,

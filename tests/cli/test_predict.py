@@ -68,6 +68,15 @@ def names(folder):
 # ---- how results look
 
 
+def test_refine_draws_the_transition_by_the_photos_colours(tmp_path, grey):
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    write_image(tmp_path / "a.png", pixels)
+    assert predict(tmp_path / "a.png", "--out", tmp_path / "out", "--only", "alpha", "--refine", "--bits", "16") == 0
+    matte = read_matte(tmp_path / "out/a_alpha.png", bits=None)
+    expected = inference.refine_alpha(np.full((32, 48), 0.5, np.float32), pixels)
+    np.testing.assert_allclose(matte / 65535, expected, rtol=0, atol=0.5 / 65535 + 1e-7)
+
+
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_a_cutout_keeps_depth_and_profile(tmp_path, grey, suffix):
     deep = np.random.default_rng(0).integers(0, 65536, (32, 48, 3), dtype=np.uint16)
@@ -224,6 +233,7 @@ def test_a_background_is_the_colour_that_was_asked_for(tmp_path, bits):
         (["--device", "xpu"], "got 'xpu': "),  # which torch is built without
         (["--device", "meta"], "--device must be one that computes, got 'meta'"),
         (["--precision", "float16", "--device", "cpu"], "precision must be 'float32' or 'bfloat16'"),
+        (["--refine", "--max-memory", "1G"], "--refine cannot keep to --max-memory: leave one of them out"),
     ],
 )
 def test_what_does_not_go_together(tmp_path, photo, weights, capsys, options, message):

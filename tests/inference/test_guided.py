@@ -266,3 +266,10 @@ def test_a_photo_that_is_not_shrunk_keeps_its_matte():
     expected = predict(model, photo)
     model.preprocessing = Preprocessing(guided=True)
     np.testing.assert_array_equal(predict(model, photo), expected)
+
+
+def test_a_flipped_pixel_is_a_pixel():
+    """NumPy calls an array of one pixel contiguous whatever its strides, and torch takes no negative ones."""
+    alpha, image = np.full((1, 1), 0.5), np.full((1, 1, 3), 0.5)
+    found = guided_upsample(alpha[:, ::-1], image[:, ::-1], image[:, ::-1])
+    np.testing.assert_array_equal(found, guided_upsample(alpha, image, image))

@@ -1,27 +1,14 @@
 """What foreground colours are compared with: another library, a system of equations, and plain loops."""
 
-import importlib.util
-import tempfile
-from functools import cache
-from pathlib import Path
-
 import cv2
 import numpy as np
 
+from oracles.pymatting import pymatting_function
 
-@cache
+
 def pymatting_ml():
-    """PyMatting's ``estimate_foreground_ml``; its file alone, since all of PyMatting compiles for a minute."""
-    import numba
-
-    package = importlib.util.find_spec("pymatting")
-    path = Path(package.submodule_search_locations[0]) / "foreground" / "estimate_foreground_ml.py"
-    spec = importlib.util.spec_from_file_location("pymatting_estimate_foreground_ml", path)
-    module = importlib.util.module_from_spec(spec)
-    with tempfile.TemporaryDirectory() as cache_dir:  # what a file loaded so leaves in a cache cannot be read again
-        numba.config.CACHE_DIR = cache_dir
-        spec.loader.exec_module(module)
-    return module.estimate_foreground_ml
+    """PyMatting's ``estimate_foreground_ml``."""
+    return pymatting_function("foreground", "estimate_foreground_ml")
 
 
 def least_squares(channel, alpha, smoothness=1e-5):

@@ -74,6 +74,11 @@ def _add_hints(group: Any) -> None:
 
 def _add_looks(group: Any) -> None:
     group.add_argument(
+        "--refine",
+        action="store_true",
+        help="draw hair and edges anew by the photo's own colours; takes a fraction of a second a megapixel",
+    )
+    group.add_argument(
         "--format", choices=["png", "tif", "webp", "jpg"], default="png", help="%(choices)s (default: png)"
     )
     group.add_argument(
@@ -148,6 +153,8 @@ def _check_options(args: argparse.Namespace, kinds: tuple[str, ...]) -> None:
         raise ValueError("--format jpg has no alpha channel for cut-outs: give --only alpha, or --background")
     if args.background and "cutout" not in kinds:
         raise ValueError("--background is laid under cut-outs, and --only alpha writes none: leave one of them out")
+    if args.refine and args.max_memory is not None:
+        raise ValueError("--refine cannot keep to --max-memory: leave one of them out")
     if args.bits == 16 and args.format not in ("png", "tif"):
         raise ValueError(f"--bits 16 needs --format png or tif, got {args.format}")
 

@@ -90,8 +90,8 @@ class Steps:
         """The same with its matte."""
         from mattekit.inference import predict
 
-        limits = {"max_short_side": self.args.max_short_side, "max_memory": self.args.max_memory}
-        return Made(made.task, made.photo, {}, predict(self.network, made.photo.pixels, **made.hint, **limits))
+        options = {name: getattr(self.args, name) for name in ("refine", "max_short_side", "max_memory")}
+        return Made(made.task, made.photo, {}, predict(self.network, made.photo.pixels, **made.hint, **options))
 
     def write(self, made: Made) -> None:
         """All files of a photo, or none."""

@@ -162,7 +162,7 @@ def _check(alpha: np.ndarray, small: np.ndarray, image: np.ndarray, radius: int,
         raise ValueError(f"alpha must have small's height and width, {small.shape[:2]}, got shape {alpha.shape}")
     for name, x in (("alpha", alpha), ("small", small), ("image", image)):
         if x.dtype.kind == "f":
-            check_unit(name, torch.from_numpy(np.ascontiguousarray(x)))
+            check_unit(name, torch.from_numpy(np.array(x, order="C")))
     check_number("radius", radius, Integral)
     check_number("eps", eps)
     if not 1 <= radius <= 100:

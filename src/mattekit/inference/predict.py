@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mattekit import trimap as trimaps
 from mattekit._checks import check_number, check_positive
+from mattekit.inference.closed_form import refine_alpha
 from mattekit.inference.folding import check_variances
 from mattekit.inference.guided import guided_upsample
 from mattekit.inference.pixels import to_pixels
@@ -86,6 +87,7 @@ def predict(
     mask: np.ndarray | Tensor | None = None,
     augment: Augmentation | None = None,
     return_maps: Literal[False] = False,
+    refine: bool = False,
     max_short_side: int | None = None,
     max_memory: int | None = None,
 ) -> np.ndarray: ...
@@ -100,6 +102,7 @@ def predict(
     mask: np.ndarray | Tensor | None = None,
     augment: Augmentation | None = None,
     return_maps: Literal[True],
+    refine: bool = False,
     max_short_side: int | None = None,
     max_memory: int | None = None,
 ) -> Prediction: ...
@@ -114,6 +117,7 @@ def predict(
     mask: np.ndarray | Tensor | None = None,
     augment: Augmentation | None = None,
     return_maps: bool = False,
+    refine: bool = False,
     max_short_side: int | None = None,
     max_memory: int | None = None,
 ) -> np.ndarray | Prediction:
@@ -144,12 +148,15 @@ def predict(
             side; for another one, make the trimap yourself. Give this or ``trimap``.
         augment: Views of the photo to run and average, for the last per cent. None: the photo as it is.
         return_maps: Whether to return a `Prediction`, with the detail map and the semantic map beside the matte.
+        refine: Whether to draw the matte's transition anew by the photo's own colours, as `refine_alpha` does with its
+            defaults: finer hair, for a fraction of a second a megapixel. Of a trimap or mask it draws what is unknown.
         max_short_side: Limit of the short side, in pixels, from 32 up. None: ``model.max_short_side``, the limit its
             weights were trained for, if they are known to have one, else no limit. torch.compile, DataParallel,
             DistributedDataParallel and AveragedModel are looked through.
         max_memory: How many bytes the prediction may take, beyond the photo. It keeps to that, roughly, by computing
             large photos window by window, which a network of parts that say how far they see allows. None: no limit is
-            set, and photos of more than 4 megapixels run in windows if the model is a prepared one.
+            set, and photos of more than 4 megapixels run in windows if the model is a prepared one. It is not for
+            ``refine``, which takes what the transition needs.
 
     Returns:
         The matte, (H, W) float32 in [0, 1]; or all three maps.
@@ -158,10 +165,11 @@ def predict(
         TypeError: If ``image`` is neither array nor tensor, or has another dtype; if ``trimap`` or ``mask`` has another
             type; or if ``max_memory``, ``trimap`` or ``mask`` is given and the model is neither a
             `mattekit.models.PPMatting` nor prepared, or overrides its methods; if the model returns no alpha, or none
-            of the maps that are asked for; or if ``max_short_side``, ``max_memory`` or ``augment`` is of another type.
+            of the maps that are asked for; or if ``max_short_side``, ``max_memory``, ``augment`` or ``refine`` is of
+            another type.
         ValueError: If ``image`` has another shape, ``trimap`` or ``mask`` another size or other values, both are given,
-            the model returns maps of another shape, ``max_short_side`` is below 32, or ``max_memory`` is too little for
-            the photo whatever the windows.
+            ``refine`` and ``max_memory`` are, the model returns maps of another shape, ``max_short_side`` is below 32,
+            or ``max_memory`` is too little for the photo whatever the windows.
         RuntimeError: If the model's detail map, semantic logits or matte is not finite. A matte alone would not show
             it: where the logits are NaN, their argmax is the foreground. And if a batch norm's variance is infinite, as
             a large one is in float16: it would return its bias whatever it takes.
@@ -180,14 +188,25 @@ def predict(
         >>> predict(pp_matting("hrnet_w18_small_v1"), photo, max_short_side=64).shape
         (70, 101)
     """
+    if not isinstance(refine, bool):
+        raise TypeError(f"refine must be True or False, got {refine!r}")
     if max_memory is not None:
         check_number("max_memory", max_memory, Integral)
+        if refine:
+            raise ValueError("give refine or max_memory, got both")
 
     def windows(network: PPMatting, size: Sequence[int]) -> int:
         return pixels_within(max_memory or 0, size, tiled=network.tile_bytes is not None)
 
     return _predict(
-        model, image, None if max_memory is None else windows, (trimap, mask), augment, return_maps, max_short_side
+        model,
+        image,
+        None if max_memory is None else windows,
+        (trimap, mask),
+        augment,
+        return_maps,
+        max_short_side,
+        refine,
     )
 
 
@@ -279,6 +298,7 @@ def _predict(
     augment: Augmentation | None,
     return_maps: bool,
     max_short_side: int | None,
+    refine: bool = False,
 ) -> Any:
     if not isinstance(augment, Augmentation | None):
         raise TypeError(f"augment must be an Augmentation or None, got {augment!r}")
@@ -305,7 +325,9 @@ def _predict(
                 x = x if x.shape[:2] == size else _enlarged(x, name, view, pixels, guided)
                 np.clip(x, 0, 1, out=x)
                 mean[name] = x if len(views) == 1 else mean.get(name, 0) + x / len(views)
-    if trimap is not None:
+    if refine:
+        mean["alpha"] = refine_alpha(mean["alpha"], pixels, trimap=trimap)
+    elif trimap is not None:
         mean["alpha"] = trimaps.apply(mean["alpha"], trimap)
     if not return_maps:
         return mean["alpha"]

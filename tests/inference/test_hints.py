@@ -222,6 +222,16 @@ def test_a_mirrored_photo_has_the_mirrored_matte(seed):
     np.testing.assert_array_equal(predict(model, image[:, ::-1], augment=Augmentation()), alpha[:, ::-1])
 
 
+def test_the_mean_of_many_views_stays_within_0_and_1():
+    """Ten tenths of 1 are 1.0000001 in float32."""
+
+    class White(nn.Module):
+        def forward(self, image):
+            return Output(torch.ones_like(image[:, :1]))
+
+    assert predict(White(), photo((64, 64)), augment=Augmentation(scales=(1,) * 5)).max() == 1
+
+
 def test_views_of_other_sizes_are_averaged():
     seen = []
 

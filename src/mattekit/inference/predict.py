@@ -324,7 +324,8 @@ def _predict(
                 x = _flipped(x) if flip else x
                 x = x if x.shape[:2] == size else _enlarged(x, name, view, pixels, guided)
                 np.clip(x, 0, 1, out=x)
-                mean[name] = x if len(views) == 1 else mean.get(name, 0) + x / len(views)
+                # ten tenths of 1 are more than 1 in float32
+                mean[name] = x if len(views) == 1 else np.minimum(mean.get(name, 0) + x / len(views), 1)
     if refine:
         mean["alpha"] = refine_alpha(mean["alpha"], pixels, trimap=trimap)
     elif trimap is not None:

@@ -1,6 +1,8 @@
 """Closed form around a matte, beside plain loops, PyMatting's Laplacian and an exact solver."""
 
 import re
+import tracemalloc
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -165,6 +167,46 @@ def test_neither_autocast_nor_the_default_device_counts(noise):
         np.testing.assert_array_equal(refine_alpha(alpha, image), expected)
 
 
+def test_a_few_ulp_beyond_0_and_1_are_brought_there():
+    """Beyond the transition too, where nothing is solved."""
+    alpha = np.full((12, 20), -1e-7, np.float32)
+    alpha[:, 10:] = np.nextafter(np.float32(1), np.float32(2))
+    found = refine_alpha(alpha, np.zeros((12, 20, 3), np.uint8), radius=2)
+    assert (found.min(), found.max()) == (0, 1)
+
+
+@pytest.mark.parametrize("confidence", [1e-4, 1e6])
+@pytest.mark.parametrize("eps", [1e-12, 1.0])
+def test_options_at_the_ends_of_their_range(confidence, eps):
+    """Of a grey photo the colours' covariance is singular but for eps. A flat one leaves the matte its mean alone."""
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 256, (17, 23, 1), dtype=np.uint8).repeat(3, 2)
+    alpha, unknown = rng.random((17, 23), dtype=np.float32), np.full((17, 23), 128, np.uint8)
+    for image in (grey, np.full_like(grey, 7)):
+        found = refine_alpha(alpha, image, trimap=unknown, confidence=confidence, eps=eps)
+        assert abs(found.mean() - alpha.mean()) < 0.01
+
+
+def test_options_may_be_any_number(noise):
+    image, alpha = noise
+    found = refine_alpha(alpha, image, confidence=Fraction(1, 50), eps=Fraction(1, 10**6))
+    np.testing.assert_array_equal(found, refine_alpha(alpha, image))
+
+
+def test_memory_of_an_unknown_pixel(monkeypatch):
+    """A row of 25 columns of int32 is 100 bytes, which NumPy holds, beside its weights, which torch does."""
+    monkeypatch.setattr(closed_form, "WINDOWS", 1000)
+    image = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    alpha = np.full((400, 400), 0.5, np.float32)
+    tracemalloc.start()
+    try:
+        refine_alpha(alpha, image, confidence=1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak / alpha.size < 200
+
+
 def test_a_solver_that_does_not_end_is_an_error(noise, monkeypatch):
     monkeypatch.setattr(closed_form, "MOST_STEPS", 1)
     with pytest.raises(RuntimeError, match=r"did not come to an end in 1 steps: .* got 0\.02 and 1e-06"):
@@ -191,7 +233,10 @@ def test_a_solver_that_does_not_end_is_an_error(noise, monkeypatch):
         ({"radius": -1}, ValueError, "radius must be at least 0, got -1"),
         ({"radius": 1.5}, TypeError, "radius must be an integer, got 1.5"),
         ({"confidence": 0}, ValueError, "confidence must be positive, got 0"),
+        ({"confidence": 1e-5}, ValueError, "confidence must lie in [0.0001, 1e+06], got 1e-05"),
+        ({"confidence": 1e39}, ValueError, "confidence must lie in [0.0001, 1e+06], got 1e+39"),
         ({"eps": -1.0}, ValueError, "eps must be positive, got -1.0"),
+        ({"eps": 1e-16}, ValueError, "eps must be at least 1e-12, got 1e-16"),
     ],
 )
 def test_bad_arguments_are_named(changed, error, message):

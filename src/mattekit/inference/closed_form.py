@@ -16,6 +16,8 @@ FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 0.02
 CONFIDENCE = 0.02
 EPS = 1e-6
+LEAST_CONFIDENCE, MOST_CONFIDENCE = 1e-4, 1e6  # beyond these one of the two costs is lost in float32's rounding
+LEAST_EPS = 1e-12  # of a grey photo the covariance is singular but for eps
 SURE = 0.05
 TOLERANCE, MOST_STEPS = 1e-4, 5_000
 WINDOWS = 2**13  # worked on at a time, so that their products stay in the cache
@@ -46,8 +48,9 @@ def refine_alpha(
         trimap: Where the matte may change, (H, W) uint8 of 0, 128 and 255: in the unknown region. What is known comes
             out as 0 and 1. None: it may change near its own transition.
         radius: How far that reaches into either side, in pixels, from 0 up. None: 2 % of the photo's short side.
-        confidence: What it costs to depart from ``alpha``, positive: the larger, the closer the result is to it.
-        eps: What is added to the colours' variances, in units of [0, 1] squared, positive: the larger, the smoother.
+        confidence: What it costs to depart from ``alpha``, in [1e-4, 1e6]: the larger, the closer the result is to it.
+        eps: Nine times what is added to the colours' variances in a window, in units of [0, 1] squared, from 1e-12 up:
+            the larger, the smoother.
 
     Returns:
         The matte, (H, W) float32 in [0, 1]. Beyond the transition it is ``alpha``.
@@ -75,13 +78,13 @@ def refine_alpha(
     """
     _check(alpha, image, trimap, radius, confidence, eps)
     if trimap is None:
-        refined = alpha.astype(np.float32)
+        refined = alpha.astype(np.float32).clip(0, 1)
         unknown = _transition(alpha, round(RADIUS * min(alpha.shape)) if radius is None else radius)
     else:
         refined = trimaps.apply(alpha.astype(np.float32), trimap)
         unknown = trimaps.unknown_mask(trimap)
     if unknown.any():
-        refined[unknown] = _solved(refined, image, unknown, confidence, eps).clip(0, 1)
+        refined[unknown] = _solved(refined, image, unknown, float(confidence), float(eps)).clip(0, 1)
     return refined
 
 
@@ -101,13 +104,16 @@ def _solved(alpha: np.ndarray, image: np.ndarray, unknown: np.ndarray, confidenc
     target = confidence * first
 
     steps = (NEIGHBOURS @ [alpha.shape[1], 1]).astype(np.int32)
-    columns = place.take(pixels[:, None] + steps, mode="clip")  # what lies beyond the photo weighs nothing
+    columns = np.empty_like(laplacian, dtype=np.int32)
+    for slot, step in enumerate(steps):  # one by one, as NumPy makes indices of 64 bits of them
+        columns[:, slot] = place.take(pixels + step, mode="clip")  # what lies beyond the photo weighs nothing
     row, slot = np.nonzero(columns < 0)
     known = flat.take(pixels[row] + steps[slot], mode="clip")
     target -= np.bincount(row, laplacian[row, slot] * known, len(pixels))
     laplacian[row, slot], columns[row, slot] = 0, row
     laplacian[:, OWN] += confidence
-    ends = np.arange(0, laplacian.size + 1, len(NEIGHBOURS))
+    index = np.int32 if laplacian.size < 2**31 else np.int64  # SciPy brings all indices to the widest
+    ends = np.arange(0, laplacian.size + 1, len(NEIGHBOURS), dtype=index)
     system = sparse.csr_array((laplacian.reshape(-1), columns.reshape(-1), ends), shape=(len(pixels),) * 2)
 
     conditioner = sparse.diags_array(1 / laplacian[:, OWN])
@@ -183,4 +189,8 @@ def _check(
         if radius < 0:
             raise ValueError(f"radius must be at least 0, got {radius}")
     check_positive("confidence", confidence)
+    if not LEAST_CONFIDENCE <= confidence <= MOST_CONFIDENCE:
+        raise ValueError(f"confidence must lie in [{LEAST_CONFIDENCE:g}, {MOST_CONFIDENCE:g}], got {confidence!r}")
     check_positive("eps", eps)
+    if eps < LEAST_EPS:
+        raise ValueError(f"eps must be at least {LEAST_EPS:g}, got {eps!r}")

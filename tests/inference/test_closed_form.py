@@ -158,6 +158,17 @@ def test_a_matte_without_a_transition_is_returned_as_a_copy():
     assert not np.shares_memory(found, alpha)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_the_default_dtype_does_not_count(noise, dtype):
+    expected = refine_alpha(noise[1], noise[0])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        np.testing.assert_array_equal(refine_alpha(noise[1], noise[0]), expected)
+    finally:
+        torch.set_default_dtype(before)
+
+
 def test_neither_autocast_nor_the_default_device_counts(noise):
     image, alpha = noise
     expected = refine_alpha(alpha, image)

@@ -88,6 +88,9 @@ def test_what_draws_sees_a_window_as_it_sees_it_within_the_whole(recipe, monkeyp
     found["fusion"].backward()
     learning = {name.split(".")[0] for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert learning == {"detail", "encoder"}
+    monkeypatch.setattr(torch, "rand", lambda *_: torch.tensor(0.1))
+    small = train.shrunk(batch, 64)
+    assert step.losses(batch) == train.drawing_losses(network(small.image), small)
 
 
 def test_the_busiest_window_has_the_most_of_the_transition(recipe):
@@ -111,6 +114,7 @@ def test_shrunk_squares_keep_their_mean(recipe):
     for name in ("image", "alpha", "weight"):
         torch.testing.assert_close(getattr(small, name).mean(), getattr(batch, name).mean())
     assert small.trimap[0, 0, ::16, ::16].tolist() == [[0, 255], [128, 0]]
+    assert train.shrunk(batch, 19).trimap.unique().tolist() == [0, 128, 255]
 
 
 def test_scores_are_means_of_a_folder_of_photos(recipe):

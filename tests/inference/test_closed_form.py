@@ -80,6 +80,14 @@ def test_the_solver_stops_within_a_255th_or_so():
     assert np.abs(refine_alpha(blurred(sample.alpha), sample.image, trimap=trimap) - expected).max() < 0.01
 
 
+def test_the_solver_stops_no_earlier(monkeypatch):
+    sample = SyntheticMattes(seed=3, size=256)(4, np.random.default_rng(0))
+    alpha = blurred(sample.alpha)
+    found = refine_alpha(alpha, sample.image)
+    monkeypatch.setattr(closed_form, "TOLERANCE", 1e-6)
+    np.testing.assert_allclose(found, refine_alpha(alpha, sample.image), rtol=0, atol=3e-4)
+
+
 def blurred(alpha):
     """A matte as a network draws it that sees a quarter of the pixels."""
     height, width = alpha.shape

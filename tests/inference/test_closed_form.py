@@ -68,7 +68,7 @@ def test_agrees_with_loops_and_an_exact_solver(noise, confidence, eps, dtype, mo
     monkeypatch.setattr(closed_form, "WINDOWS", 50)
     expected = solved_exactly(laplacian_by_loops(image, eps), alpha, some_trimap(), confidence)
     image = image if dtype == np.uint8 else image.astype(np.uint16) * 257
-    found = refine_alpha(alpha, image, trimap=some_trimap(), confidence=confidence, eps=eps)
+    found = refine_alpha(alpha, image, trimap=some_trimap(), confidence=confidence, eps=eps, haze=0)
     # float32, whose rounding the system's condition, of a few over the confidence, enlarges
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 + 1e-6 / confidence)
 
@@ -77,7 +77,8 @@ def test_the_solver_stops_within_a_255th_or_so():
     sample = SyntheticMattes(seed=3, size=48)(4, np.random.default_rng(0))
     trimap = trimaps.from_alpha(sample.alpha, width=3)
     expected = solved_exactly(laplacian_by_loops(sample.image, 1e-6), blurred(sample.alpha), trimap, 0.02)
-    assert np.abs(refine_alpha(blurred(sample.alpha), sample.image, trimap=trimap) - expected).max() < 0.01
+    found = refine_alpha(blurred(sample.alpha), sample.image, trimap=trimap, haze=0)
+    assert np.abs(found - expected).max() < 1 / 255
 
 
 def test_the_solver_stops_no_earlier(monkeypatch):
@@ -144,12 +145,22 @@ def test_laws(seed, height, width):
     assert found.dtype == np.float32
     assert 0 <= found.min() <= found.max() <= 1
     if min(height, width) < 3:  # no window fits
-        np.testing.assert_array_equal(found, alpha.astype(np.float32))
-    close = {"rtol": 0, "atol": 0.02}  # two of the solver's tolerances
+        np.testing.assert_array_equal(refine_alpha(alpha, image, haze=0), alpha.astype(np.float32))
+    close = {"rtol": 0, "atol": 0.002}  # two of the solver's tolerances
     np.testing.assert_allclose(refine_alpha(1 - alpha, image), 1 - found, **close)
     np.testing.assert_allclose(refine_alpha(alpha[:, ::-1], image[:, ::-1])[:, ::-1], found, **close)
     np.testing.assert_allclose(refine_alpha(alpha.T, image.transpose(1, 0, 2)).T, found, **close)
-    np.testing.assert_allclose(refine_alpha(alpha, image, confidence=1e6), alpha, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(refine_alpha(alpha, image, confidence=1e6, haze=0), alpha, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("haze", [0.03, 0.2])
+def test_haze_is_taken_away(noise, haze):
+    image, alpha = noise
+    pure = refine_alpha(alpha, image, trimap=some_trimap(), haze=0)
+    found = refine_alpha(alpha, image, trimap=some_trimap(), haze=haze)
+    np.testing.assert_allclose(found, np.interp(pure, [haze, 1 - haze], [0, 1]), rtol=0, atol=1e-6)
+    if haze == 0.03:
+        np.testing.assert_array_equal(found, refine_alpha(alpha, image, trimap=some_trimap()))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -202,7 +213,7 @@ def test_options_at_the_ends_of_their_range(confidence, eps):
     grey = rng.integers(0, 256, (17, 23, 1), dtype=np.uint8).repeat(3, 2)
     alpha, unknown = rng.random((17, 23), dtype=np.float32), np.full((17, 23), 128, np.uint8)
     for image in (grey, np.full_like(grey, 7)):
-        found = refine_alpha(alpha, image, trimap=unknown, confidence=confidence, eps=eps)
+        found = refine_alpha(alpha, image, trimap=unknown, confidence=confidence, eps=eps, haze=0)
         assert abs(found.mean() - alpha.mean()) < 0.01
 
 
@@ -254,6 +265,8 @@ def test_a_solver_that_does_not_end_is_an_error(noise, monkeypatch):
         ({"confidence": 0}, ValueError, "confidence must be positive, got 0"),
         ({"confidence": 1e-5}, ValueError, "confidence must lie in [0.0001, 1e+06], got 1e-05"),
         ({"confidence": 1e39}, ValueError, "confidence must lie in [0.0001, 1e+06], got 1e+39"),
+        ({"haze": 0.5}, ValueError, "haze must be less than 0.5, got 0.5"),
+        ({"haze": -0.1}, ValueError, "haze must not be negative, got -0.1"),
         ({"eps": -1.0}, ValueError, "eps must be positive, got -1.0"),
         ({"eps": 1e-16}, ValueError, "eps must be at least 1e-12, got 1e-16"),
     ],

@@ -10,7 +10,7 @@ from scipy.sparse.linalg import cg
 from torch import Tensor
 
 from mattekit import trimap as trimaps
-from mattekit._checks import check_number, check_positive, check_unit, check_unmasked
+from mattekit._checks import check_nonnegative, check_number, check_positive, check_unit, check_unmasked
 
 FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 0.02
@@ -19,7 +19,8 @@ EPS = 1e-6
 LEAST_CONFIDENCE, MOST_CONFIDENCE = 1e-4, 1e6  # beyond these one of the two costs is lost in float32's rounding
 LEAST_EPS = 1e-12  # of a grey photo the covariance is singular but for eps
 SURE = 0.05
-TOLERANCE, MOST_STEPS = 1e-4, 5_000
+HAZE = 0.03
+TOLERANCE, MOST_STEPS = 1e-5, 5_000
 WINDOWS = 2**13  # worked on at a time, so that their products stay in the cache
 WINDOW = np.array([(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)])
 NEIGHBOURS = np.array([(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)])
@@ -35,6 +36,7 @@ def refine_alpha(
     radius: int | None = None,
     confidence: float = CONFIDENCE,
     eps: float = EPS,
+    haze: float = HAZE,
 ) -> np.ndarray:
     """Draw a matte's transition anew by the photo's own colours, close to the matte.
 
@@ -51,6 +53,8 @@ def refine_alpha(
         confidence: What it costs to depart from ``alpha``, in [1e-4, 1e6]: the larger, the closer the result is to it.
         eps: Nine times what is added to the colours' variances in a window, in units of [0, 1] squared, from 1e-12 up:
             the larger, the smoother.
+        haze: What closed form brings this close to 0 or 1 comes out as 0 or 1, and what lies between is stretched; from
+            0 to less than 0.5. Where colours are alike on both sides of an edge it leaves a faint haze, which goes so.
 
     Returns:
         The matte, (H, W) float32 in [0, 1]. Beyond the transition it is ``alpha``.
@@ -77,6 +81,9 @@ def refine_alpha(
         array([0., 0., 0., 0., 1., 1., 1., 1.], dtype=float32)
     """
     _check(alpha, image, trimap, radius, confidence, eps)
+    check_nonnegative("haze", haze)
+    if not haze < 0.5:
+        raise ValueError(f"haze must be less than 0.5, got {haze!r}")
     if trimap is None:
         refined = alpha.astype(np.float32).clip(0, 1)
         unknown = _transition(alpha, round(RADIUS * min(alpha.shape)) if radius is None else radius)
@@ -84,7 +91,8 @@ def refine_alpha(
         refined = trimaps.apply(alpha.astype(np.float32), trimap)
         unknown = trimaps.unknown_mask(trimap)
     if unknown.any():
-        refined[unknown] = _solved(refined, image, unknown, float(confidence), float(eps)).clip(0, 1)
+        solved = _solved(refined, image, unknown, float(confidence), float(eps))
+        refined[unknown] = ((solved - float(haze)) / (1 - 2 * float(haze))).clip(0, 1)
     return refined
 
 
@@ -132,9 +140,8 @@ def _laplacian(image: np.ndarray, unknown: np.ndarray, place: np.ndarray, eps: f
     centres = cv2.dilate(unknown.view(np.uint8), np.ones((3, 3), np.uint8))
     centres[[0, -1]] = centres[:, [0, -1]] = 0  # no window reaches beyond the photo
     centres = np.flatnonzero(centres)
-    rows = torch.zeros(
-        int(unknown.sum()) + 1, count, dtype=torch.float32, device="cpu"
-    )  # the last takes what is known pixels'
+    size = int(unknown.sum()) + 1, count  # the last row takes what belongs to known pixels
+    rows = torch.zeros(size, dtype=torch.float32, device="cpu")
     colours = image.reshape(-1, 3)
     most = 1 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
     for start in range(0, len(centres), WINDOWS):

@@ -156,7 +156,7 @@ def main() -> None:
         of_folders |= by_folder(scores, [path.name for path in photos])
         for who in scored:
             line = "  ".join(f"{name} {value:8.4f}" for name, value in figures[source][who].items())
-            print(f"{source:8}{len(photos):4}  {who:7}{line}", flush=True)
+            print(f"{source:8}{len(photos):4}  {who:9}{line}", flush=True)
     if arguments.json:
         document = json.loads(arguments.json.read_text()) if arguments.json.exists() else {}
         short_side = arguments.short_side or model.max_short_side

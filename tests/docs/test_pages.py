@@ -159,6 +159,27 @@ def test_where_the_small_weights_are_behind_is_said(figures):
     assert f"on things SAD and Conn are {min(others.values())} to {max(others.values())} % worse" in readme
 
 
+def test_what_refining_changes_is_said(figures):
+    def change(kind, metric):
+        before, after = (figures.SMALL["sources"][kind][who][metric] for who in ("small", "refined"))
+        return round(100 * (1 - after / before))
+
+    page = " ".join((DOCS / "small-weights.md").read_text().split())
+    mad, grad = ([change(kind, metric) for kind in ("tux", "flora")] for metric in ("mad", "gradient_error"))
+    assert f"MAD by {mad[0]} and {mad[1]} %, Grad by {grad[0]} and {grad[1]} %" in page
+    others = ["animals", "portraits", "things"]
+    falls = {change(kind, metric) for kind in ["people", *others] for metric in ("mse", "gradient_error")}
+    rises = {-change(kind, "mad") for kind in others}
+    assert f"MSE and Grad fall by {min(falls)} or {max(falls)} %" in page
+    assert f"by {-change('people', 'mad')} % on people, by {min(rises)} or {max(rises)} % on the others" in page
+
+
+def test_in_how_many_folders_small_is_behind_is_said(figures):
+    shown = [of for of in figures.SMALL["folders"].values() if of["photos"] >= figures.FEWEST]
+    behind = sum(of["small"]["mad"] > of["u2netp"]["mad"] for of in shown)
+    assert f"behind U²-Net-P in {behind} of these {len(shown)} folders" in (DOCS / "small-weights.md").read_text()
+
+
 def test_the_days_are_those_of_the_table(figures, monkeypatch):
     """A day on which that kind of processor measured something else is none of them."""
     days = {"cpu a": "2026-11-23", "cpu b": "2026-11-25", "cpu another": "2026-11-30"}

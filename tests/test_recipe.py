@@ -127,3 +127,11 @@ def test_scores_are_means_of_a_folder_of_photos(recipe):
         "aves": (2, 3.5),
         "coco": (1, 2.0),
     }
+
+
+def test_a_window_is_refused_where_it_would_be_ignored(recipe, monkeypatch, capsys):
+    train = import_module("train")
+    monkeypatch.setattr("sys.argv", ["train.py", "whole", "data", "mattes", "run", "--window", "320"])
+    with pytest.raises(SystemExit, match="2"):
+        train.main()
+    assert "--window is of the detail phase, got it for the whole one" in capsys.readouterr().err

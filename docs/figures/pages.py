@@ -213,10 +213,10 @@ def small_weights() -> Iterator[str]:
         for key, who in NETWORKS.items():
             if key in figures:
                 first = f"{figures['photos']} × {HELD_OUT[source]}" if key == "small" else ""
-                yield f"| {first} | {who} | {' | '.join(shown(figures[key]))} |"
+                yield f"| {first} | {who} | {' | '.join(cells(figures[key]))} |"
 
 
-def shown(scores: dict[str, float]) -> Iterator[str]:
+def cells(scores: dict[str, float]) -> Iterator[str]:
     """Every metric, with as many digits as it is shown with."""
     for metric, (_, digits) in METRICS.items():
         yield f"{scores[metric]:.{digits}f}"
@@ -229,7 +229,7 @@ def small_weights_by_folder() -> Iterator[str]:
     yield f"| --- | --: |{' --: |' * len(names)}"
     for folder, figures in sorted(SMALL["folders"].items()):
         if figures["photos"] >= FEWEST:
-            pairs = zip(shown(figures["small"]), shown(figures["u2netp"]), strict=True)
+            pairs = zip(cells(figures["small"]), cells(figures["u2netp"]), strict=True)
             yield f"| {folder} | {figures['photos']} | {' | '.join(f'{own} ({other})' for own, other in pairs)} |"
 
 

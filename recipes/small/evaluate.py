@@ -31,7 +31,7 @@ from sources import Backgrounds, Composed, Labelled, files, folders, outline
 
 from mattekit import metrics
 from mattekit.export.metadata import hash_of
-from mattekit.inference import predict, prepare
+from mattekit.inference import predict, prepare, refine_alpha
 from mattekit.models import pp_matting
 from mattekit.photos import read_image, read_matte, write_image
 
@@ -142,13 +142,14 @@ def main() -> None:
         scored = ["small", "refined", *(who for who in teachers if who == "u2netp" or source not in BY_ISNET)]
         scores: dict[str, list[metrics.Scores]] = {who: [] for who in scored}
         for path in photos:
+            image = read_image(path)
+            alpha = predict(network, image, max_short_side=arguments.short_side)
+            ours = {"small": alpha, "refined": refine_alpha(alpha, image)}
             for who in scored:
                 target = folder / who / path.name
                 target.parent.mkdir(exist_ok=True)
-                if who in ("small", "refined"):
-                    refine = who == "refined"
-                    alpha = predict(network, read_image(path), refine=refine, max_short_side=arguments.short_side)
-                    write_image(target, np.rint(alpha * 255).astype(np.uint8))
+                if who in ours:
+                    write_image(target, np.rint(ours[who] * 255).astype(np.uint8))
                 elif not target.exists():
                     label(teachers[who], TEACHERS[who], path).save(target)
                 scores[who].append(metrics.evaluate(read_matte(target), read_matte(folder / "truth" / path.name)))

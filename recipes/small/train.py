@@ -164,8 +164,8 @@ class DetailStep(SmallStep):
     """
 
     def __init__(self, model: PPMatting, window: int | None = None) -> None:
-        self.window = window
         super().__init__(model)
+        self.window = window
 
     def train(self, mode: bool = True) -> "DetailStep":
         """Set the mode of what draws."""
@@ -229,6 +229,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="another one draws other squares")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.window is not None and arguments.phase != "detail":
+        parser.error(f"--window is of the detail phase, got it for the {arguments.phase} one")
     keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     torch.set_flush_denormal(True)

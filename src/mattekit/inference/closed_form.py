@@ -10,9 +10,9 @@ from scipy.sparse.linalg import cg
 from torch import Tensor
 
 from mattekit import trimap as trimaps
-from mattekit._checks import check_nonnegative, check_number, check_positive, check_unit, check_unmasked
+from mattekit._checks import check_nonnegative, check_number, check_positive
+from mattekit.inference.pixels import check_arrays, check_dtypes, check_unit_arrays
 
-FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 0.02
 CONFIDENCE = 0.02
 EPS = 1e-6
@@ -80,10 +80,10 @@ def refine_alpha(
         >>> refine_alpha(alpha, photo, radius=6)[20, 29:37].round(1)
         array([0., 0., 0., 0., 1., 1., 1., 1.], dtype=float32)
     """
-    _check(alpha, image, trimap, radius, confidence, eps)
-    check_nonnegative("haze", haze)
-    if not haze < 0.5:
-        raise ValueError(f"haze must be less than 0.5, got {haze!r}")
+    _check_arrays(alpha, image, trimap)
+    if trimap is not None and radius is not None:
+        raise ValueError("give trimap or radius, got both")
+    _check_options(radius, confidence, eps, haze)
     if trimap is None:
         refined = alpha.astype(np.float32).clip(0, 1)
         unknown = _transition(alpha, round(RADIUS * min(alpha.shape)) if radius is None else radius)
@@ -162,35 +162,21 @@ def _terms(colours: Tensor, eps: float) -> Tensor:
     return torch.eye(count, **alike) - (1 + colours @ torch.linalg.inv(covariance) @ colours.mT) / count
 
 
-def _check(
-    alpha: np.ndarray,
-    image: np.ndarray,
-    trimap: np.ndarray | None,
-    radius: int | None,
-    confidence: float,
-    eps: float,
-) -> None:
-    for name, x in (("alpha", alpha), ("image", image), ("trimap", trimap)):
-        if x is None and name == "trimap":
-            continue
-        check_unmasked(name, x)
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"{name} must be a numpy.ndarray, got {type(x).__name__}")
-    if alpha.dtype not in FLOATS:
-        raise TypeError(f"alpha must be float16, float32 or float64, got {alpha.dtype}")
-    if image.dtype not in (np.uint8, np.uint16, *FLOATS):
-        raise TypeError(f"image must be uint8, uint16, float16, float32 or float64, got {image.dtype}")
+def _check_arrays(alpha: np.ndarray, image: np.ndarray, trimap: np.ndarray | None) -> None:
+    check_arrays(alpha=alpha, image=image)
+    check_dtypes(alpha, image)
     if alpha.ndim != 2 or not alpha.size:
         raise ValueError(f"alpha must have shape (H, W), and pixels, got shape {alpha.shape}")
     if image.shape != (*alpha.shape, 3):
         raise ValueError(f"image must have alpha's height and width, in shape {(*alpha.shape, 3)}, got {image.shape}")
-    if trimap is not None and trimap.shape != alpha.shape:
-        raise ValueError(f"trimap must have alpha's shape, {alpha.shape}, got {trimap.shape}")
-    if trimap is not None and radius is not None:
-        raise ValueError("give trimap or radius, got both")
-    for name, x in (("alpha", alpha), ("image", image)):
-        if x.dtype.kind == "f":
-            check_unit(name, torch.from_numpy(np.array(x, order="C")))
+    if trimap is not None:
+        check_arrays(trimap=trimap)
+        if trimap.shape != alpha.shape:
+            raise ValueError(f"trimap must have alpha's shape, {alpha.shape}, got {trimap.shape}")
+    check_unit_arrays(alpha=alpha, image=image)
+
+
+def _check_options(radius: int | None, confidence: float, eps: float, haze: float) -> None:
     if radius is not None:
         check_number("radius", radius, Integral)
         if radius < 0:
@@ -201,3 +187,6 @@ def _check(
     check_positive("eps", eps)
     if eps < LEAST_EPS:
         raise ValueError(f"eps must be at least {LEAST_EPS:g}, got {eps!r}")
+    check_nonnegative("haze", haze)
+    if not haze < 0.5:
+        raise ValueError(f"haze must be less than 0.5, got {haze!r}")

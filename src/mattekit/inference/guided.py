@@ -7,10 +7,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mattekit._checks import check_number, check_unit, check_unmasked
+from mattekit._checks import check_number
+from mattekit.inference.pixels import check_arrays, check_dtypes, check_unit_arrays
 from mattekit.photos import resize
 
-FLOATS = (np.float16, np.float32, np.float64)
 RADIUS = 2
 EPS = 1e-4
 LEAST_RANGE = 0.999 / 255  # of a matte within a window, to follow colours there; of 8 bits a step, however rounded
@@ -144,25 +144,18 @@ def _box(plane: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _check(alpha: np.ndarray, small: np.ndarray, image: np.ndarray, radius: int, eps: float) -> None:
+    check_arrays(alpha=alpha, small=small, image=image)
     for name, x in (("alpha", alpha), ("small", small), ("image", image)):
-        check_unmasked(name, x)
-        if not isinstance(x, np.ndarray):
-            raise TypeError(f"{name} must be a numpy.ndarray, got {type(x).__name__}")
         if name != "alpha" and (x.ndim != 3 or x.shape[2] != 3):
             raise ValueError(f"{name} must have shape (H, W, 3), got {x.shape}")
         if not x.size:
             raise ValueError(f"{name} must not be empty, got shape {x.shape}")
-    if alpha.dtype not in FLOATS:
-        raise TypeError(f"alpha must be float16, float32 or float64, got {alpha.dtype}")
-    if image.dtype not in (np.uint8, np.uint16, *FLOATS):
-        raise TypeError(f"image must be uint8, uint16, float16, float32 or float64, got {image.dtype}")
+    check_dtypes(alpha, image)
     if small.dtype != image.dtype:
         raise TypeError(f"small must have image's dtype, {image.dtype}, got {small.dtype}")
     if alpha.shape != small.shape[:2]:
         raise ValueError(f"alpha must have small's height and width, {small.shape[:2]}, got shape {alpha.shape}")
-    for name, x in (("alpha", alpha), ("small", small), ("image", image)):
-        if x.dtype.kind == "f":
-            check_unit(name, torch.from_numpy(np.array(x, order="C")))
+    check_unit_arrays(alpha=alpha, small=small, image=image)
     check_number("radius", radius, Integral)
     check_number("eps", eps)
     if not 1 <= radius <= 100:

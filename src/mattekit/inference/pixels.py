@@ -6,6 +6,8 @@ from torch import Tensor
 
 from mattekit._checks import check_unmasked, needs_clamp
 
+FLOATS = (np.float16, np.float32, np.float64)
+
 
 def to_pixels(image: object) -> np.ndarray:
     """Return a photo as an array, (H, W, 3), of uint8, of uint16, or of float32 in [0, 1].
@@ -40,6 +42,29 @@ def to_pixels(image: object) -> np.ndarray:
         if needs_clamp(rule, float(pixels.min()), float(pixels.max()), eps):
             pixels = pixels.clip(0, 1)
     return pixels
+
+
+def check_arrays(**arrays: object) -> None:
+    """Check that each is an array, and no masked one."""
+    for name, x in arrays.items():
+        check_unmasked(name, x)
+        if not isinstance(x, np.ndarray):
+            raise TypeError(f"{name} must be a numpy.ndarray, got {type(x).__name__}")
+
+
+def check_dtypes(alpha: np.ndarray, image: np.ndarray) -> None:
+    """Check that a matte is of floats, and a photo of bytes, of 16 bits or of floats."""
+    if alpha.dtype not in FLOATS:
+        raise TypeError(f"alpha must be float16, float32 or float64, got {alpha.dtype}")
+    if image.dtype not in (np.uint8, np.uint16, *FLOATS):
+        raise TypeError(f"image must be uint8, uint16, float16, float32 or float64, got {image.dtype}")
+
+
+def check_unit_arrays(**arrays: np.ndarray) -> None:
+    """Check that what is of floats lies in [0, 1], but for a few ulp."""
+    for name, x in arrays.items():
+        if x.dtype.kind == "f":
+            needs_clamp(f"{name} must lie in [0, 1]", float(x.min()), float(x.max()), float(np.finfo(x.dtype).eps))
 
 
 def to_batch(pixels: np.ndarray, device: torch.device) -> Tensor:

@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# two test processes of one thread each: small tensors gain nothing from threads, and two such pools fight; compiled
-# modules are kept, since many tests start a Python of their own
-PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest
+# two test processes of one thread each: small tensors gain nothing from threads, and two such pools fight; where a test
+# asks for two threads, one that waits sleeps, since the other process has work for its core; compiled modules are
+# kept, since many tests start a Python of their own
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
 .PHONY: help demo test check lint types unit docs web dist benchmarks format clean

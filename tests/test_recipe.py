@@ -1,6 +1,7 @@
 """What a stranger meets who has a part of the small weights' data alone: `recipes/small`."""
 
 import json
+import shutil
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -49,6 +50,36 @@ def test_a_source_without_samples_is_left_out(recipe, data):
     rng = np.random.default_rng(0)
     for _ in range(40):
         assert mixture(rng).image.shape == (32, 32, 3)
+
+
+def test_nothing_is_composed_without_a_background(recipe, data):
+    """Not in training, where labelled photos give every other background, nor in evaluation, where they give none."""
+    folder, mattes = data
+    (mattes / "backgrounds.json").write_text("[]")
+    mixture = import_module("mix").Mixture(folder, mattes, 32)
+    assert mixture.empty == ["animals", "tux", "flora", "pasted subjects", "pasted people", "drawings"]
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    evaluate = import_module("evaluate")
+    name = next(name for name in map(str, range(99)) if import_module("sources").held_out(Path(f"{name}.png")))
+    (folder / "cutouts/tux/a.png").rename(folder / f"cutouts/tux/{name}.png")
+    assert not list(evaluate.composed(folder, mattes, "tux"))
+
+
+def test_folders_that_are_missing_are_left_out(recipe, data, tmp_path, monkeypatch):
+    """Whoever leaves out the people, whose photographers' grant is not shown, has no folder of them."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    folder, mattes = data
+    for name in ("people", "cutouts/flora", "backgrounds"):
+        shutil.rmtree(folder / name)
+    sure = np.zeros((40, 50), np.uint8)
+    sure[10:30, 10:30] = 255
+    write(tmp_path / "labels/u2netp/photos/coco/a.png", sure)
+    monkeypatch.setattr("sys.argv", ["curate.py", str(folder), str(tmp_path / "labels"), str(mattes)])
+    import_module("curate").main()
+    assert [entry["photo"] for entry in json.loads((mattes / "manifest.json").read_text())] == ["photos/coco/a.png"]
+    assert json.loads((mattes / "backgrounds.json").read_text()) == []
+    assert import_module("mix").Mixture(folder, mattes, 32)(np.random.default_rng(0)).image.shape == (32, 32, 3)
+    assert not list(import_module("evaluate").composed(folder, mattes, "flora"))
 
 
 def test_a_file_that_cannot_be_read_is_named(recipe, tmp_path):

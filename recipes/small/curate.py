@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from label import photo_folders
-from sources import DRAWINGS, read_grey, read_rgb
+from sources import DRAWINGS, listed, read_grey, read_rgb
 
 VERDICTS = ("isnet", "u2netp", "neither")
 
@@ -118,7 +118,7 @@ def main() -> None:
             is_truth = verdicts.get(name) == "isnet"
             entries.append({"photo": name, **files, "exactness": exactness, "is_truth": is_truth})
     (mattes / "people").mkdir(parents=True, exist_ok=True)
-    for photo in sorted((data / "people/image").iterdir()):
+    for photo in listed(data / "people/image"):
         mask = read_grey(data / "people/mask" / f"{photo.stem}.png")
         soft = cv2.GaussianBlur(np.where(mask > 0, 255, 0).astype(np.uint8), (0, 0), 0.8)
         cv2.imwrite(str(mattes / f"people/{photo.stem}.png"), soft)
@@ -128,7 +128,7 @@ def main() -> None:
     scenes = [
         f"{folder}/{photo.name}"
         for folder in ("backgrounds/wallpapers", "backgrounds/grocery")
-        for photo in sorted((data / folder).iterdir())
+        for photo in listed(data / folder)
         if is_scene(read_grey(arguments.labels / "u2netp" / folder / f"{photo.stem}.png"))
     ]
     (mattes / "backgrounds.json").write_text(json.dumps(scenes, indent=0))

@@ -14,6 +14,11 @@ ANIMALS = folders(
 Source = Labelled | Composed
 
 
+def is_empty(source: Source) -> bool:
+    """Whether it has no sample: nothing is composed without a background."""
+    return len(source) == 0 or (isinstance(source, Composed) and not source.backgrounds.pictures)
+
+
 class Mixture:
     """Draws samples from all sources, each as often as its weight says; ``empty`` names those without a sample."""
 
@@ -36,8 +41,8 @@ class Mixture:
             "pasted people": (0.02, Pasted((), backgrounds, side, people)),
             "drawings": (0.05, Drawn((), backgrounds, side)),
         }
-        self.empty = [name for name, (_, source) in everything.items() if len(source) == 0]
-        self.sources = [(weight, source) for weight, source in everything.values() if len(source) > 0]
+        self.empty = [name for name, (_, source) in everything.items() if is_empty(source)]
+        self.sources = [(weight, source) for weight, source in everything.values() if not is_empty(source)]
 
     def __call__(self, rng: np.random.Generator) -> View:
         """One sample, its colours changed."""

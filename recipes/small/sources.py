@@ -52,9 +52,14 @@ def held_out(path: Path) -> bool:
     return hashlib.sha256(path.stem.encode()).digest()[0] < 26
 
 
+def listed(folder: Path) -> list[Path]:
+    """The folder's files by name, none where there is no such folder."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
 def files(folder: Path, *, keep_held_out: bool = False) -> list[Path]:
     """The folder's files without the held-out ones, or those alone, without drawings."""
-    found = sorted(path for path in folder.iterdir() if not any(word in path.name for word in DRAWINGS))
+    found = [path for path in listed(folder) if not any(word in path.name for word in DRAWINGS)]
     return [path for path in found if held_out(path) == keep_held_out]
 
 

@@ -419,12 +419,13 @@ def test_predict_notices_first_what_it_cannot_write(tmp_path, photos, capsys):
 def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, capsys):
     assert predict(photos, "--weights", weights, "--out", photos / "mattes") == 0
     assert "left out" not in capsys.readouterr().err
-    (photos / "notes.txt").touch()
+    (photos / "an image too.gif").touch()
     (photos / ".hidden").touch()
     assert predict(photos, "--weights", weights, "--out", photos / "mattes", "--overwrite") == 0
     out, err = capsys.readouterr()
     assert out.startswith("wrote 2 of 2")
-    assert f"left out of {photos}: 2 (sub-folders, and files that are no images)\n" in err
+    suffixes = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    assert f"left out of {photos}: 2 (sub-folders, and files that end in none of {suffixes})\n" in err
 
 
 @pytest.mark.parametrize(("options", "module"), [([], "showing"), (["--train"], "training")])

@@ -93,12 +93,14 @@ def find_hints(option: str, folder: Path | None) -> dict[str, Path]:
 
 
 def say_what_is_left_out(folders: Sequence[Path], *, recursive: bool) -> None:
-    """Tell on stderr how many entries of folders are no photos."""
-    from mattekit.photos.folders import count_others
+    """Tell on stderr how many entries of folders are not taken for photos."""
+    from mattekit.photos.folders import IMAGE_SUFFIXES, count_others
 
+    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
     for folder in folders if not recursive else ():
         if others := count_others(folder):
-            print(f"left out of {folder}: {others} (sub-folders, and files that are no images)", file=sys.stderr)
+            which = f"sub-folders, and files that end in none of {suffixes}"
+            print(f"left out of {folder}: {others} ({which})", file=sys.stderr)
 
 
 def _check_distinct_names(tasks: list[Task]) -> None:

@@ -76,7 +76,8 @@ def _add_looks(group: Any) -> None:
     group.add_argument(
         "--refine",
         action="store_true",
-        help="draw hair and edges anew by the photo's own colours; takes a fraction of a second a megapixel",
+        help="draw hair and edges anew by the photo's own colours; takes less than a second a megapixel, of thin "
+        "things about three",
     )
     group.add_argument(
         "--format", choices=["png", "tif", "webp", "jpg"], default="png", help="%(choices)s (default: png)"

@@ -149,7 +149,8 @@ def predict(
         augment: Views of the photo to run and average, for the last per cent. None: the photo as it is.
         return_maps: Whether to return a `Prediction`, with the detail map and the semantic map beside the matte.
         refine: Whether to draw the matte's transition anew by the photo's own colours, as `refine_alpha` does with its
-            defaults: finer hair, for a fraction of a second a megapixel. Of a trimap or mask it draws what is unknown.
+            defaults: finer hair, for less than a second a megapixel, of thin things about three. Of a trimap or
+            mask it draws what is unknown.
         max_short_side: Limit of the short side, in pixels, from 32 up. None: ``model.max_short_side``, the limit its
             weights were trained for, if they are known to have one, else no limit. torch.compile, DataParallel,
             DistributedDataParallel and AveragedModel are looked through.

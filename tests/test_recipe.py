@@ -160,6 +160,18 @@ def test_scores_are_means_of_a_folder_of_photos(recipe):
     }
 
 
+def test_weights_are_scored_by_name(recipe, data, tmp_path, monkeypatch, capsys):
+    """So that whoever has the published ones can set them beside `small`."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    evaluate = import_module("evaluate")
+    monkeypatch.setattr(evaluate, "session_of", lambda *_: None)
+    threads = str(torch.get_num_threads())
+    paths = [*map(str, data), str(tmp_path / "cache")]
+    monkeypatch.setattr("sys.argv", ["evaluate.py", "small", *paths, "--u2netp", "none", "--threads", threads])
+    evaluate.main()
+    assert "people     0  no held-out photo" in capsys.readouterr().out
+
+
 def test_a_window_is_refused_where_it_would_be_ignored(recipe, monkeypatch, capsys):
     train = import_module("train")
     monkeypatch.setattr("sys.argv", ["train.py", "whole", "data", "mattes", "run", "--window", "320"])

@@ -12,7 +12,7 @@ and the teachers' mattes are made once, ours each time. Sources, and whose truth
 
 The figures are those of `mattekit evaluate`, over the whole image; SAD, Grad and Conn in thousands. They are means of a
 source, and of each folder of photos within it. ``refined`` is ``small`` with ``refine=True``. IS-Net is scored where
-the truth is not its own.
+the truth is not its own. Other weights, by name too, stand in the place of ``small``: leave out ``--json`` then.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def by_folder(scores: dict[str, list[metrics.Scores]], names: list[str]) -> dict
 def main() -> None:
     """Evaluate, print a table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", type=Path)
+    parser.add_argument("weights", help="a file, or the name of weights, such as human-512")
     parser.add_argument("data", type=Path)
     parser.add_argument("mattes", type=Path, help="what curate.py wrote")
     parser.add_argument("cache", type=Path)

@@ -3,9 +3,10 @@
     python docs/figures/pages.py
 
 Speeds stand in benchmarks/results.json, which ``pytest benchmarks --record`` writes; the small weights' accuracy in
-small_weights.json, which recipes/small/evaluate.py writes; what they were trained on in recipes/small/sources.json. A
-page says ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``, and what lies between is replaced by the table of
-that name below. A test holds that the pages are as this script leaves them.
+small_weights.json, which recipes/small/evaluate.py writes, and of one photo's fur in fur.json, which fur.py writes;
+what they were trained on in recipes/small/sources.json. A page says ``<!-- figures: NAME -->`` and
+``<!-- end of figures -->``, and what lies between is replaced by the table of that name below. A test holds that the
+pages are as this script leaves them.
 """
 
 import json
@@ -16,6 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent.parent
 RESULTS = json.loads((ROOT / "benchmarks/results.json").read_text())
 SMALL = json.loads((ROOT / "docs/figures/small_weights.json").read_text())
+FUR = json.loads((ROOT / "docs/figures/fur.json").read_text())
 SOURCES = json.loads((ROOT / "recipes/small/sources.json").read_text())
 PAGES = [ROOT / "README.md", ROOT / "benchmarks/NOTES.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "docs/guides").glob("*.md"))
@@ -233,6 +235,15 @@ def small_weights_by_folder() -> Iterator[str]:
             yield f"| {folder} | {figures['photos']} | {' | '.join(f'{own} ({other})' for own, other in pairs)} |"
 
 
+def fur() -> Iterator[str]:
+    """Every metric of the fur of one photo, a line a network."""
+    names = [name for name, _ in METRICS.values()]
+    yield f"| the fur's transition | {' | '.join(names)} |"
+    yield f"| --- |{' --: |' * len(names)}"
+    for who, scores in FUR["scores"].items():
+        yield f"| {NETWORKS[who]} | {' | '.join(cells(scores))} |"
+
+
 def which_weights() -> Iterator[str]:
     """The README's: MAD and time, a column a network."""
     yield "| | `small` | U²-Net-P | `human-512` and others |"
@@ -276,6 +287,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "results": results,
     "small weights": small_weights,
     "small weights by folder": small_weights_by_folder,
+    "fur": fur,
     "which weights": which_weights,
     "training data": training_data,
 }

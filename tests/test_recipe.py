@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,18 @@ import torch
 from mattekit.metrics import Scores
 
 RECIPE = Path(__file__).parent.parent / "recipes/small"
+LICENCES = {  # one licence each, or GFDL beside others
+    "CC BY": ("CC BY 2.0", "CC BY 2.5", "CC BY 3.0", "CC BY 4.0"),
+    "CC BY-SA": ("CC BY-SA", "CC BY-SA 2.0", "CC BY-SA 2.0 de", "CC BY-SA 2.5", "CC BY-SA 3.0", "CC BY-SA 4.0"),
+    "GFDL": ("GFDL", "GFDL 1.2"),
+    "GPL": ("GPL", "GPL-2 (package)", "GPL-2+", "LGPL-3"),
+    "several": ("GFDL and CC BY-SA", "GFDL or CC BY-SA 2.5", "GFDL, CC BY-SA and GPL"),
+    "public domain": (
+        "CC0", "No known copyright restrictions (Flickr Commons)", "Public domain",
+        "Unsplash (public domain, says the readme)",
+    ),
+    "not found": ("not found",),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -178,3 +191,30 @@ def test_a_window_is_refused_where_it_would_be_ignored(recipe, monkeypatch, caps
     with pytest.raises(SystemExit, match="2"):
         train.main()
     assert "--window is of the detail phase, got it for the whole one" in capsys.readouterr().err
+
+
+def credited():
+    """The table of single files' licences: folder, file, licence, by, from."""
+    header, *lines = (RECIPE / "credits.tsv").read_text(encoding="utf-8").splitlines()
+    assert header == (RECIPE / "photos.tsv").read_text(encoding="utf-8").partition("\n")[0]
+    return [line.split("\t") for line in lines]
+
+
+def test_the_credits_have_every_file_once(recipe):
+    """Trained on and held out, by the counts of the card and by the photos that were looked at."""
+    sources, rows = import_module("sources"), credited()
+    assert all(len(row) == 5 and all(cell and cell == cell.strip() for cell in row) for row in rows)
+    names = [(folder, file) for folder, file, *_ in rows]
+    assert names == sorted(set(names))
+    assert not any(word in file for _, file in names for word in sources.DRAWINGS)
+    assert {row[2] for row in rows} == {licence for family in LICENCES.values() for licence in family}
+    table = json.loads((RECIPE / "sources.json").read_text(encoding="utf-8"))
+    trained = Counter(folder for folder, file in names if not sources.held_out(Path(file)))
+    by_name = ("cutouts/tux", "cutouts/flora", "backgrounds/wallpapers", "photos/portraits")
+    assert {name: trained.pop(name) for name in by_name} == {name: table[name]["files"] for name in by_name}
+    photos = ("photos/gcompris", "photos/coco", "photos/portraits")
+    assert set(trained) == set(photos[:2])
+    looked_at = {line.split("\t")[0] for line in (RECIPE / "verdicts.tsv").read_text(encoding="utf-8").splitlines()}
+    assert {"/".join(name) for name in names if name[0] in photos} == {
+        name for name in looked_at if name.rpartition("/")[0] in photos
+    }

@@ -16,6 +16,7 @@ import torch
 from mattekit.metrics import Scores
 
 RECIPE = Path(__file__).parent.parent / "recipes/small"
+PAGES = RECIPE / "README.md", RECIPE.parent.parent / "docs/small-weights.md"
 LICENCES = {  # one licence each, or GFDL beside others
     "CC BY": ("CC BY 2.0", "CC BY 2.5", "CC BY 3.0", "CC BY 4.0"),
     "CC BY-SA": ("CC BY-SA", "CC BY-SA 2.0", "CC BY-SA 2.0 de", "CC BY-SA 2.5", "CC BY-SA 3.0", "CC BY-SA 4.0"),
@@ -218,3 +219,22 @@ def test_the_credits_have_every_file_once(recipe):
     assert {"/".join(name) for name in names if name[0] in photos} == {
         name for name in looked_at if name.rpartition("/")[0] in photos
     }
+
+
+def test_the_pages_count_the_stamps_as_the_credits_do(recipe):
+    sources, rows = import_module("sources"), credited()
+    stamps = Counter(row[2] for row in rows if row[0] == "cutouts/tux" and not sources.held_out(Path(row[1])))
+    family = {name: sum(stamps[licence] for licence in licences) for name, licences in LICENCES.items()}
+    assert stamps.total() == sum(family.values())
+    assert stamps["Public domain"] == family["public domain"]
+    sentence = (
+        f"Of the {stamps.total()} stamps of `cutouts/tux` that were trained on, {family['GPL']} are under the GPL, "
+        f"{stamps['GPL-2 (package)']} of them by their package alone, {family['GFDL']} under the GFDL, "
+        f"{family['CC BY-SA']} under CC BY-SA, {family['several']} under two or three of these, "
+        f"{family['CC BY']} under CC BY and {family['public domain']} in the public domain; "
+        f"of {family['not found']} the credits name a source, such as NASA, and no licence."
+    )
+    for page in PAGES:
+        text = " ".join(page.read_text(encoding="utf-8").split())
+        assert sentence in text
+        assert f"{len(rows):,} files" in text

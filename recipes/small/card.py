@@ -1,9 +1,9 @@
-"""Write what was measured, and what the network cannot do, into the file that mattekit ships.
+"""Write what was measured, what it learned from and what it cannot do into the file that mattekit ships.
 
     python card.py ../../src/mattekit/weights/small.safetensors ../../docs/figures/small_weights.json
 
-The figures are those that evaluate.py wrote; of other weights they are refused. Licence and training data are in the
-file already, by export.py.
+The figures are those that evaluate.py wrote; of other weights they are refused. The training data are those of
+sources.json, as export.py wrote them too; the licence is in the file already.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
+from export import SOURCES
 from mattekit.checkpoints.loading import in_order
 from mattekit.export.metadata import hash_of
 from mattekit.models import pp_matting
@@ -61,7 +62,11 @@ def main() -> None:
         parser.error(f"{arguments.record} must be of these weights, {own}, got a record of {record['weights']}")
     with safe_open(arguments.weights, "pt") as file:
         metadata = file.metadata()
-    metadata |= {"figures": json.dumps(figures_of(record), ensure_ascii=False), "limits": LIMITS}
+    metadata |= {
+        "training_data": json.dumps(SOURCES, ensure_ascii=False),
+        "figures": json.dumps(figures_of(record), ensure_ascii=False),
+        "limits": LIMITS,
+    }
     data = in_order(save(load_file(arguments.weights), metadata))
     write_atomically(arguments.weights, lambda file: file.write(data))
     print(f"{arguments.weights}: figures of {len(record['sources'])} sources, and limits")

@@ -4,9 +4,9 @@
 
 Speeds stand in benchmarks/results.json, which ``pytest benchmarks --record`` writes; the small weights' accuracy in
 small_weights.json, which recipes/small/evaluate.py writes, and of one photo's fur in fur.json, which fur.py writes;
-what they were trained on in recipes/small/sources.json. A page says ``<!-- figures: NAME -->`` and
-``<!-- end of figures -->``, and what lies between is replaced by the table of that name below. A test holds that the
-pages are as this script leaves them.
+what they were trained on in recipes/small/sources.json, and what leaving the people out costs in without_people.json.
+A page says ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``, and what lies between is replaced by the table
+of that name below. A test holds that the pages are as this script leaves them.
 """
 
 import json
@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 RESULTS = json.loads((ROOT / "benchmarks/results.json").read_text())
 SMALL = json.loads((ROOT / "docs/figures/small_weights.json").read_text())
 FUR = json.loads((ROOT / "docs/figures/fur.json").read_text())
+PEOPLE = json.loads((ROOT / "docs/figures/without_people.json").read_text())
 SOURCES = json.loads((ROOT / "recipes/small/sources.json").read_text())
 PAGES = [ROOT / "README.md", ROOT / "benchmarks/NOTES.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "docs/guides").glob("*.md"))
@@ -244,6 +245,22 @@ def fur() -> Iterator[str]:
         yield f"| {NETWORKS[who]} | {' | '.join(cells(scores))} |"
 
 
+def without_people() -> Iterator[str]:
+    """MAD of a training with the people's photos and of one without, and how much that of coarse halves changed."""
+    yield "| MAD of held-out photos | with the people | without | change | of its coarse half | of another |"
+    yield "| --- | --: | --: | --: | --: | --: |"
+    for source, number in PEOPLE["photos"].items():
+        runs = [PEOPLE["whole"], *PEOPLE["coarse"]]
+        changes = " | ".join(f"{change(run, source):+} %" for run in runs)
+        own = " | ".join(f"{PEOPLE['whole'][which][source]:.4f}" for which in ("with", "without"))
+        yield f"| {number} × {HELD_OUT[source]} | {own} | {changes} |"
+
+
+def change(run: dict[str, dict[str, float]], source: str) -> int:
+    """By how many per cent a source's MAD is larger without the people."""
+    return round(100 * (run["without"][source] / run["with"][source] - 1))
+
+
 def which_weights() -> Iterator[str]:
     """The README's: MAD and time, a column a network."""
     yield "| | `small` | U²-Net-P | `human-512` and others |"
@@ -288,6 +305,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "small weights": small_weights,
     "small weights by folder": small_weights_by_folder,
     "fur": fur,
+    "without people": without_people,
     "which weights": which_weights,
     "training data": training_data,
 }

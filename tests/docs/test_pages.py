@@ -173,6 +173,23 @@ def test_where_the_small_weights_are_behind_is_said(figures):
     assert f"on things SAD and Conn are {min(others.values())} to {max(others.values())} % worse" in readme
 
 
+def test_what_leaving_the_people_out_costs_is_said(figures):
+    page = " ".join((DOCS / "small-weights.md").read_text().split())
+    runs = [figures.PEOPLE["whole"], *figures.PEOPLE["coarse"]]
+    changes = {source: sorted(figures.change(run, source) for run in runs) for source in figures.PEOPLE["photos"]}
+    says = {
+        "people": "such people are matted worse, by {0} to {2} %",
+        "portraits": "Portraits lose {0} to {2} %",
+        "flora": "branches {0} to {2} %",
+    }
+    for source, sentence in says.items():
+        assert sentence.format(*changes.pop(source)) in page
+    most, _, least = changes.pop("things")
+    assert f"Things gain {-least} to {-most} %" in page
+    assert changes.keys() == {"tux", "animals"}
+    assert all(values[0] < 0 < values[-1] for values in changes.values())
+
+
 def test_what_refining_changes_is_said(figures):
     def change(kind, metric):
         before, after = (figures.SMALL["sources"][kind][who][metric] for who in ("small", "refined"))

@@ -28,10 +28,13 @@ def test_the_file_is_small():
 
 
 def test_the_file_tells_its_licence_and_its_data():
+    """As the card's table does."""
+    sources = Path(__file__).parent.parent.parent / "recipes/small/sources.json"
     with as_file(FILE) as path, safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     assert metadata["licence"] == "Apache-2.0"
-    assert {"training_data", "recipe", "date", "limits"} <= metadata.keys()
+    assert json.loads(metadata["training_data"]) == json.loads(sources.read_text(encoding="utf-8"))
+    assert {"recipe", "date", "limits"} <= metadata.keys()
 
 
 def test_the_file_tells_its_figures(monkeypatch):

@@ -184,6 +184,8 @@ def test_what_leaving_the_people_out_costs_is_said(figures):
     }
     for source, sentence in says.items():
         assert sentence.format(*changes.pop(source)) in page
+    record = figures.PEOPLE
+    assert f"of the {record['photos']['people']} photos {record['people_worse']} are" in page
     most, _, least = changes.pop("things")
     assert f"Things gain {-least} to {-most} %" in page
     assert changes.keys() == {"tux", "animals"}

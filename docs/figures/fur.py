@@ -55,10 +55,8 @@ def scores(mattes: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     truth = read_matte(ASSETS / "lemur_alpha.png")[ABOVE_THE_PAWS]
     rounded = np.where(truth <= 255 * SURE, 0, np.where(truth >= 255 * (1 - SURE), 255, truth)).astype(np.uint8)
     unknown = trimap.from_alpha(rounded, width=AROUND)
-    return {
-        who: {name: round(float(value), 5) for name, value in found._asdict().items()}
-        for who, found in ((who, evaluate(matte[ABOVE_THE_PAWS], truth, unknown)) for who, matte in mattes.items())
-    }
+    found = {who: evaluate(matte[ABOVE_THE_PAWS], truth, unknown) for who, matte in mattes.items()}
+    return {who: {name: round(float(value), 5) for name, value in of._asdict().items()} for who, of in found.items()}
 
 
 def main(u2netp: str, isnet: str) -> None:

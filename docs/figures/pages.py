@@ -209,14 +209,19 @@ def about(case: str) -> str:
 
 def small_weights() -> Iterator[str]:
     """Every metric, a line a source and network."""
-    names = [name for name, _ in METRICS.values()]
-    yield f"| held-out photos | | {' | '.join(names)} |"
-    yield f"| --- | --- |{' --: |' * len(names)}"
+    yield from header("held-out photos |", "--- | ---")
     for source, figures in SMALL["sources"].items():
         for key, who in NETWORKS.items():
             if key in figures:
                 first = f"{figures['photos']} × {HELD_OUT[source]}" if key == "small" else ""
                 yield f"| {first} | {who} | {' | '.join(cells(figures[key]))} |"
+
+
+def header(first: str, rules: str) -> Iterator[str]:
+    """The lines above a table that ends in every metric."""
+    names = [name for name, _ in METRICS.values()]
+    yield f"| {first} | {' | '.join(names)} |"
+    yield f"| {rules} |{' --: |' * len(names)}"
 
 
 def cells(scores: dict[str, float]) -> Iterator[str]:
@@ -227,9 +232,7 @@ def cells(scores: dict[str, float]) -> Iterator[str]:
 
 def small_weights_by_folder() -> Iterator[str]:
     """Folders of photos with ten held-out ones at least: every metric of `small`, and U²-Net-P's after it."""
-    names = [name for name, _ in METRICS.values()]
-    yield f"| folder | photos | {' | '.join(names)} |"
-    yield f"| --- | --: |{' --: |' * len(names)}"
+    yield from header("folder | photos", "--- | --:")
     for folder, figures in sorted(SMALL["folders"].items()):
         if figures["photos"] >= FEWEST:
             pairs = zip(cells(figures["small"]), cells(figures["u2netp"]), strict=True)
@@ -238,9 +241,7 @@ def small_weights_by_folder() -> Iterator[str]:
 
 def fur() -> Iterator[str]:
     """Every metric of the fur of one photo, a line a network."""
-    names = [name for name, _ in METRICS.values()]
-    yield f"| the fur's transition | {' | '.join(names)} |"
-    yield f"| --- |{' --: |' * len(names)}"
+    yield from header("the fur's transition", "---")
     for who, scores in FUR["scores"].items():
         yield f"| {NETWORKS[who]} | {' | '.join(cells(scores))} |"
 

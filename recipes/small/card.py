@@ -3,7 +3,7 @@
     python card.py ../../src/mattekit/weights/small.safetensors ../../docs/figures/small_weights.json
 
 The figures are those that evaluate.py wrote; of other weights they are refused. The training data are those of
-sources.json, as export.py wrote them too; the licence is in the file already.
+sources.json; the licence is in the file already, by export.py.
 """
 
 import argparse
@@ -15,12 +15,13 @@ from typing import Any
 from safetensors import safe_open
 from safetensors.torch import load_file, save
 
-from export import SOURCES
 from mattekit.checkpoints.loading import in_order
 from mattekit.export.metadata import hash_of
 from mattekit.models import pp_matting
 from mattekit.photos import write_atomically
 
+# source -> number of files, what its labels are, licence as its publisher states it
+SOURCES = json.loads((Path(__file__).parent / "sources.json").read_text())
 MEASURED_BY = "recipes/small/evaluate.py: whole images, held out from each source; SAD, Grad and Conn in thousands"
 LIMITS = (
     "It guesses the subject: where there are several, or none, it takes what looks most like one. Photos are shrunk to "

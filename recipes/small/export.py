@@ -6,8 +6,8 @@ Of several runs that began with the same network the mean of their weights is ta
 saw than each of them (Wortsman et al. 2022, "Model soups").
 
 The file holds what `mattekit.checkpoints.save` writes, so that `pp_matting(weights=...)` builds the network from it,
-and its card: licence, training data by source, labels, date. Kernels are stored in float16 and come back as float32;
-biases and batch norms, 1 % of the numbers, stay float32.
+and of its card the licence, the recipe and the date; card.py writes the rest. Kernels are stored in float16 and come
+back as float32; biases and batch norms, 1 % of the numbers, stay float32.
 """
 
 import argparse
@@ -28,8 +28,6 @@ from mattekit.models import describe
 from mattekit.photos import write_atomically
 
 LICENCE = "Apache-2.0"
-# source -> number of files, what its labels are, licence as its publisher states it
-SOURCES = json.loads((Path(__file__).parent / "sources.json").read_text())
 
 
 def stored(tensor: Tensor) -> Tensor:
@@ -51,7 +49,6 @@ def card(steps: Sequence[int], date: str) -> dict[str, str]:
     return {
         "name": "small",
         "licence": LICENCE,
-        "training_data": json.dumps(SOURCES, ensure_ascii=False),
         "recipe": "recipes/small, the mean of runs of " + " and ".join(map(str, steps)) + " steps",
         "date": date,
     }

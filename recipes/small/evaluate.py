@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import torch
 from label import TEACHERS, label, session_of
-from mix import ANIMALS, is_empty
+from mix import ANIMALS
 from sources import Backgrounds, Composed, Labelled, files, folders, outline
 
 from mattekit import metrics
@@ -62,7 +62,7 @@ def composed(data: Path, mattes: Path, folder: str) -> Iterator[Item]:
     trained = {outline(path) for path in files(data / "cutouts" / folder)}
     cutouts = spread(files(data / "cutouts" / folder, keep_held_out=True), MOST)
     source = Composed(cutouts, Backgrounds.curated(data, mattes, keep_held_out=True), SIDE)
-    if is_empty(source):
+    if source.is_empty:
         return
     for index, path in enumerate(cutouts):
         if outline(path) in trained:

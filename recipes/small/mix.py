@@ -11,13 +11,6 @@ ANIMALS = folders(
     "oxfordpetmn", "oxfordpetsq", "tigers", "toddleranimals", "wildnature",
 )  # fmt: skip
 
-Source = Labelled | Composed
-
-
-def is_empty(source: Source) -> bool:
-    """Whether it has no sample: nothing is composed without a background."""
-    return len(source) == 0 or (isinstance(source, Composed) and not source.backgrounds.pictures)
-
 
 class Mixture:
     """Draws samples from all sources, each as often as its weight says; ``empty`` names those without a sample."""
@@ -30,7 +23,7 @@ class Mixture:
         animals = Labelled(data, mattes, side, within=ANIMALS)
         scenes = Labelled(data, mattes, side, within=("photos/",), but=PLAIN + ANIMALS)
         people = Labelled(data, mattes, side, within=("people/",))
-        everything: dict[str, tuple[float, Source]] = {
+        everything: dict[str, tuple[float, Labelled | Composed]] = {
             "plain photos": (0.08, plain),
             "animals": (0.20, animals),
             "scenes": (0.22, scenes),
@@ -41,8 +34,8 @@ class Mixture:
             "pasted people": (0.02, Pasted((), backgrounds, side, people)),
             "drawings": (0.05, Drawn((), backgrounds, side)),
         }
-        self.empty = [name for name, (_, source) in everything.items() if is_empty(source)]
-        self.sources = [(weight, source) for weight, source in everything.values() if not is_empty(source)]
+        self.empty = [name for name, (_, source) in everything.items() if source.is_empty]
+        self.sources = [(weight, source) for weight, source in everything.values() if not source.is_empty]
 
     def __call__(self, rng: np.random.Generator) -> View:
         """One sample, its colours changed."""

@@ -121,6 +121,11 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.entries)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no sample."""
+        return not len(self)
+
     def read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, float]:
         """Image, alpha (uint8), trusted pixels or None, exactness."""
         entry = self.entries[index]
@@ -181,6 +186,11 @@ class Composed:
 
     def __len__(self) -> int:
         return len(self.cutouts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no sample: nothing is composed without a background."""
+        return not (len(self) and self.backgrounds.pictures)
 
     def cutout(self, index: int) -> tuple[np.ndarray, np.ndarray, float]:
         """Colours, alpha, exactness."""

@@ -233,6 +233,20 @@ def test_impossible_settings(options, message):
         Loader(Drawn(0), batch_size=1)
 
 
+@pytest.mark.parametrize("source", ["my-data", [1, 2], torch.utils.data.TensorDataset(torch.zeros(2))])
+def test_what_is_no_source(source):
+    message = rf"source must be a source, such as .*open_folder\(path\) gives, got a {type(source).__name__}"
+    with pytest.raises(TypeError, match=message):
+        Loader(source, batch_size=1)
+
+
+@pytest.mark.parametrize("skip_errors", [False, True])
+def test_a_plain_function_is_no_transform(skip_errors):
+    """It is refused at once: each sample failed of it, and with ``skip_errors`` none was ever left."""
+    with pytest.raises(TypeError, match=r"transform must have draw and apply, .* got a function"):
+        Loader(Drawn(), lambda sample: sample, batch_size=1, skip_errors=skip_errors)
+
+
 @pytest.mark.parametrize(
     ("name", "make"),
     [

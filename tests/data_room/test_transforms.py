@@ -183,6 +183,13 @@ def test_apply_does_it_as_often_as_it_says():
         RandomApply(RandomFlip(), 1.5)
 
 
+def test_plain_functions_are_no_transforms():
+    with pytest.raises(TypeError, match=r"transforms\[1\] must have draw and apply, .* got a builtin_function"):
+        Compose([RandomFlip(), abs])
+    with pytest.raises(TypeError, match=r"transform must have draw and apply, .* got a builtin_function"):
+        RandomApply(abs, 0.5)
+
+
 @pytest.mark.parametrize("size", [(40, 200), (64, 64), (300, 300), (10, 10), (2000, 70)])
 def test_the_papers_transform_takes_any_photo(size):
     sample = Sample(np.zeros((*size, 3), np.uint8), np.full(size, 0.5, np.float32))

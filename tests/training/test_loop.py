@@ -231,6 +231,22 @@ class Returning(ConvolutionStep):
 
 
 @pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"step": Grey()}, r"step must be .*such as PPMattingStep\(model\), got a Grey"),
+        ({"source": "my-data"}, r"source must be .*open_folder\(path\) gives, got a str"),
+        ({"validation": "my-data"}, r"validation must be .*open_folder\(path\) gives, got a str"),
+        ({"settings": {"size": 64}}, "settings must be mattekit.training.Settings, got a dict"),
+    ],
+)
+def test_a_wrong_kind_is_named_before_the_folder_is_begun(tmp_path, wrong, message):
+    given = {"step": GreyStep(Grey()), "source": SOURCE, "settings": settings()} | wrong
+    with pytest.raises(TypeError, match=message):
+        train(**given, folder=tmp_path / "run", transform=TRANSFORM)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda result: dict(result.losses), "a step's forward must return a StepResult, got a dict"),

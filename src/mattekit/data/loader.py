@@ -16,8 +16,8 @@ from mattekit import trimap
 from mattekit._checks import check_nonnegative, check_number, check_positive
 from mattekit.data.batch import START, Batch, Position, collate, empty_batch
 from mattekit.data.sample import Sample
-from mattekit.data.sources import Source, name_of
-from mattekit.data.transforms import Transform
+from mattekit.data.sources import Source, check_source, name_of
+from mattekit.data.transforms import Transform, check_transform
 
 
 class SampleError(RuntimeError):
@@ -88,6 +88,7 @@ class Loader:
             of a class derived from `Sample`, and it a class derived from `Batch`.
 
     Raises:
+        TypeError: If ``source`` is no source, or ``transform`` no transform.
         ValueError: If a number is out of range, the batch cannot be shared out evenly, or the source is empty.
 
     Example:
@@ -119,6 +120,9 @@ class Loader:
         skip_errors: bool = False,
         collate: Callable[..., Batch] = collate,
     ) -> None:
+        check_source("source", source)
+        if transform is not None:
+            check_transform("transform", transform)
         for name, value in (("batch_size", batch_size), ("world_size", world_size)):
             check_number(name, value, Integral)
             check_positive(name, value)

@@ -26,11 +26,21 @@ class Transform(Protocol):
         ...
 
 
+def check_transform(name: str, transform: object) -> None:
+    """Check that it has a transform's two methods: a plain function, such as torchvision takes, has not."""
+    if not isinstance(transform, Transform):
+        rule = "draw and apply, as mattekit.data.Transform has them"
+        raise TypeError(f"{name} must have {rule}, got a {type(transform).__name__}")
+
+
 class Compose:
     """Transforms one after another.
 
     Args:
         transforms: In their order.
+
+    Raises:
+        TypeError: If one is no transform.
 
     Example:
         >>> from mattekit.data import RandomCrop, RandomFlip, Resize, SyntheticMattes
@@ -43,6 +53,8 @@ class Compose:
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         self.transforms = tuple(transforms)
+        for index, transform in enumerate(self.transforms):
+            check_transform(f"transforms[{index}]", transform)
 
     def draw(self, sample: Sample, rng: np.random.Generator) -> int:
         """A seed: what each transform draws depends on what the ones before it made of the sample."""
@@ -64,6 +76,7 @@ class RandomApply:
         probability: How often.
 
     Raises:
+        TypeError: If ``transform`` is none.
         ValueError: If the probability is not from 0 to 1.
 
     Example:
@@ -73,6 +86,7 @@ class RandomApply:
     """
 
     def __init__(self, transform: Transform, probability: float) -> None:
+        check_transform("transform", transform)
         check_probability("probability", probability)
         self.transform = transform
         self.probability = probability

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit.data import Batch, Loader, SampleError, Source, collate, paper_transform
+from mattekit.data.sources import check_source
 from mattekit.data.transforms import Transform
 from mattekit.training import faults, processes
 from mattekit.training.checkpoint import identity, random_state
@@ -63,6 +64,7 @@ def train(
         TrainingError: If a loss or a gradient is not finite, a checkpoint cannot be written, or anything else stops the
             run midway, which is the error's cause.
         mattekit.data.SampleError: If a sample cannot be read; it is named. With ``skip_errors``: if none can.
+        TypeError: If ``step`` is a bare network, ``source`` or ``validation`` a path, or ``settings`` no `Settings`.
         ImportError: If Accelerate is missing: ``pip install accelerate``.
 
     Example:
@@ -76,6 +78,7 @@ def train(
         >>> sorted(os.listdir(folder))
         ['last.safetensors', 'log.csv', 'settings.toml', 'state.pt']
     """
+    _check_kinds(step, source, settings, validation)
     accelerator = processes.start()
     device, world_size = accelerator.device, accelerator.num_processes
     transform = paper_transform(settings.size) if transform is None else transform
@@ -159,6 +162,18 @@ def _with_samples(loader: Loader, run: Run, length: int) -> Iterator[Batch]:
         elif without * loader.batch_size >= length + loader.batch_size:
             last = "".join(f"\n  {line}" for line in batch.skipped)
             raise SampleError(f"in a whole epoch no batch has a sample for every process; left out of the last:{last}")
+
+
+def _check_kinds(step: object, source: object, settings: object, validation: object) -> None:
+    """Check what would otherwise fail far from here, or after the run's folder was begun."""
+    if not hasattr(step, "parameter_groups"):
+        rule = "a mattekit.training.Step, a network with its losses, such as PPMattingStep(model)"
+        raise TypeError(f"step must be {rule}, got a {type(step).__name__}")
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings must be mattekit.training.Settings, got a {type(settings).__name__}")
+    check_source("source", source)
+    if validation is not None:
+        check_source("validation", validation)
 
 
 def _kernels(size: int) -> RandomKernels:

@@ -31,6 +31,12 @@ def test_batch_of_one_cannot_train():
     assert PyramidPooling(8, 16, bins=(2, 4))(torch.rand(1, 8, 4, 4)).shape == (1, 16, 4, 4)
 
 
+@pytest.mark.parametrize(("cells", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError)])
+def test_bins_are_counts(cells, error):
+    with pytest.raises(error, match=rf"bins\[1\] must .* got {cells}"):
+        PyramidPooling(8, 16, bins=(1, cells))
+
+
 def test_its_own_advice_works():
     """A batch of one trains where the batch norm concerned does not take its statistics from it."""
     pooling = PyramidPooling(8, 16).train()

@@ -188,6 +188,12 @@ def test_save_leaves_no_half_file(tmp_path, monkeypatch):
     assert path.read_bytes() == b"the file before"
 
 
+def test_a_state_dict_cannot_be_saved(tmp_path):
+    """It does not say which network it is of."""
+    with pytest.raises(TypeError, match=r"model must be a torch\.nn\.Module, got OrderedDict"):
+        checkpoints.save(tiny().state_dict(), tmp_path / "m.safetensors")
+
+
 def test_a_prepared_copy_cannot_be_saved(tmp_path):
     prepared = prepare(pp_matting("hrnet_w18_small_v1").eval())
     with pytest.raises(TypeError, match="model must be a network, got a PreparedMatting: save the network"):

@@ -359,6 +359,12 @@ def test_bad_images(image, error, message):
         predict(Brightness(), image)
 
 
+@pytest.mark.parametrize("model", ["small", lambda image: image])
+def test_what_is_no_model(model):
+    with pytest.raises(TypeError, match=f"model must be a torch.nn.Module, got {type(model).__name__}"):
+        predict(model, photo(64, 64))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import check_nchw
+from mattekit._checks import check_nchw, check_number, check_positive
 from mattekit.blocks.conv import ConvBNReLU
 from mattekit.windows import resize_bilinear
 
@@ -23,7 +24,8 @@ class PyramidPooling(nn.Module):
         bins: Cells a side of each grid.
 
     Raises:
-        ValueError: In training, if a grid of one cell meets a batch of one image.
+        TypeError: If ``bins`` are no whole numbers.
+        ValueError: If one of them is not positive; in training, if a grid of one cell meets a batch of one image.
 
     Source:
         Section 3.1; the paper leaves the numbers open, these are PaddleSeg's. The averages are those of adaptive
@@ -40,6 +42,9 @@ class PyramidPooling(nn.Module):
     def __init__(self, in_channels: int, out_channels: int = 512, *, bins: Sequence[int] = (1, 3, 5)) -> None:
         super().__init__()
         self.bins = tuple(bins)
+        for index, cells in enumerate(self.bins):
+            check_number(f"bins[{index}]", cells, Integral)
+            check_positive(f"bins[{index}]", cells)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.stages = nn.ModuleList(ConvBNReLU(in_channels, in_channels, 1, bias=True) for _ in self.bins)

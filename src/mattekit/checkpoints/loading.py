@@ -190,7 +190,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
             bytes.
 
     Raises:
-        TypeError: If ``model`` is a prepared copy, whose weights are no longer those of the network.
+        TypeError: If ``model`` is no module, or a prepared copy, whose weights are no longer those of the network.
         ValueError: If ``path`` ends otherwise.
 
     Example:
@@ -204,6 +204,8 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         >>> again.detail.guidance
         (5,)
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {os.fspath(path)!r}")
     network = unwrap(model)

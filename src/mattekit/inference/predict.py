@@ -163,11 +163,11 @@ def predict(
         The matte, (H, W) float32 in [0, 1]; or all three maps.
 
     Raises:
-        TypeError: If ``image`` is neither array nor tensor, or has another dtype; if ``trimap`` or ``mask`` has another
-            type; or if ``max_memory``, ``trimap`` or ``mask`` is given and the model is neither a
-            `mattekit.models.PPMatting` nor prepared, or overrides its methods; if the model returns no alpha, or none
-            of the maps that are asked for; or if ``max_short_side``, ``max_memory``, ``augment`` or ``refine`` is of
-            another type.
+        TypeError: If ``model`` is no module; if ``image`` is neither array nor tensor, or has another dtype; if
+            ``trimap`` or ``mask`` has another type; or if ``max_memory``, ``trimap`` or ``mask`` is given and the model
+            is neither a `mattekit.models.PPMatting` nor prepared, or overrides its methods; if the model returns no
+            alpha, or none of the maps that are asked for; or if ``max_short_side``, ``max_memory``, ``augment`` or
+            ``refine`` is of another type.
         ValueError: If ``image`` has another shape, ``trimap`` or ``mask`` another size or other values, both are given,
             ``refine`` and ``max_memory`` are, the model returns maps of another shape, ``max_short_side`` is below 32,
             or ``max_memory`` is too little for the photo whatever the windows.
@@ -303,6 +303,8 @@ def _predict(
 ) -> Any:
     if not isinstance(augment, Augmentation | None):
         raise TypeError(f"augment must be an Augmentation or None, got {augment!r}")
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     pixels = to_pixels(image)
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)

@@ -259,6 +259,19 @@ def test_no_number_of_bytes(photo, capsys):
     assert "must be a number of bytes, such as 500M or 2G, got much" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_out_is_no_file(tmp_path, grey, photo, exists, capsys):
+    """Tools that write one file are called with its name: a folder of that name is not what was meant."""
+    out = tmp_path / ("taken.txt" if exists else "cut.PNG")
+    if exists:
+        out.write_text("mine")
+    assert predict(photo, "--out", out) == 2
+    assert f"--out must be a folder, got {out}: for one file" in capsys.readouterr().err
+    assert names(tmp_path) == ["a.png", "taken.txt"] if exists else ["a.png"]
+    (tmp_path / "set.png").mkdir()
+    assert predict(photo, "--out", tmp_path / "set.png") == 0
+
+
 # ---- which subject
 
 

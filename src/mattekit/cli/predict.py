@@ -148,6 +148,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_options(args: argparse.Namespace, kinds: tuple[str, ...]) -> None:
     """Refuse what does not go together; ValueError says why."""
+    if args.out is not None and _looks_like_a_file(args.out):
+        raise ValueError(f"--out must be a folder, got {args.out}: for one file of your own name, say --out - > FILE")
     if args.max_short_side is not None and args.max_short_side < 32:
         raise ValueError(f"--max-short-side must be at least 32, got {args.max_short_side}")
     if "cutout" in kinds and args.format == "jpg" and not args.background:
@@ -158,6 +160,13 @@ def _check_options(args: argparse.Namespace, kinds: tuple[str, ...]) -> None:
         raise ValueError("--refine cannot keep to --max-memory: leave one of them out")
     if args.bits == 16 and args.format not in ("png", "tif"):
         raise ValueError(f"--bits 16 needs --format png or tif, got {args.format}")
+
+
+def _looks_like_a_file(out: Path) -> bool:
+    """Whether it is one, or would be a folder with the name of an image, which nobody means."""
+    from mattekit.photos.folders import IMAGE_SUFFIXES
+
+    return out != STREAM and not out.is_dir() and (out.exists() or out.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _load(args: argparse.Namespace) -> PreparedMatting:

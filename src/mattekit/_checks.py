@@ -206,5 +206,5 @@ def outside_unit(low: float, high: float) -> str:
     if math.isnan(low):
         return "got NaN"
     shown = (f"{x:g}" if float(f"{x:g}") == x else repr(x) for x in (float(low), float(high)))
-    guess = "did you pass 0..255? Divide it by 255, or pass uint8" if high >= 1.5 else "clamp it first"
+    guess = "did you pass 0..255? Divide it by 255" if high >= 1.5 else "clamp it first"
     return f"got {' to '.join(shown)}: {guess}"

@@ -457,7 +457,7 @@ def test_the_default_certainty():
         (
             np.array([[0, 255.0, 3, -1]]),
             {},
-            "mask must lie in [0, 1], got -1 to 255: did you pass 0..255? Divide it by 255, or pass uint8",
+            "mask must lie in [0, 1], got -1 to 255: did you pass 0..255? Divide it by 255",
         ),
         (np.array([[0.5, 1.25]]), {}, "mask must lie in [0, 1], got 0.5 to 1.25: clamp it first"),
         (np.array([[0, np.nan]]), {}, "mask must lie in [0, 1], got NaN"),

@@ -364,7 +364,9 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.jpg").write_bytes((photos / "b.jpg").read_bytes())
-    assert f"there is no photo in {tmp_path / 'empty'}" in refused(tmp_path / "empty", "--weights", weights)
+    none = f"there is no photo in {tmp_path / 'empty'}: no file ends in .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    assert f"{none}; --recursive looks" in refused(tmp_path / "empty", "--weights", weights)
+    assert f"{none}\n" in refused(tmp_path / "empty", "--recursive", "--weights", weights)
     clash = f"photos must have distinct names without suffix, got {photos / 'a.png'}, {tmp_path / 'a.jpg'}"
     assert clash in refused(photos, tmp_path / "a.jpg", "--weights", weights)
     assert "human-513 is neither a file nor one of " in refused(photos, "--weights", "human-513")
@@ -426,6 +428,13 @@ def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, 
     assert out.startswith("wrote 2 of 2")
     suffixes = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
     assert f"left out of {photos}: 2 (sub-folders, and files that end in none of {suffixes})\n" in err
+    (photos / "below").mkdir()
+    (photos / "below" / "c.heic").touch()
+    (photos / "link").symlink_to(tmp_path, target_is_directory=True)
+    assert predict(photos, "--recursive", "--weights", weights, "--out", photos / "mattes", "--overwrite") == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("wrote 2 of 2")
+    assert f"left out of {photos}: 3 (links to folders, and files that end in none of {suffixes})\n" in err
 
 
 @pytest.mark.parametrize(("options", "module"), [([], "showing"), (["--train"], "training")])

@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
         for output in outputs:
             check_writable(output)
         look = Look(results.suffix, args.bits, read_background(args.background) if args.background else None)
-        say_what_is_left_out([path for path in args.photos if path.is_dir()], recursive=args.recursive)
+        say_what_is_left_out([path for path in args.photos if path.is_dir()], recursive=args.recursive, out=out)
         missing = [task for task in tasks if args.overwrite or not results.are_there(task)]
         check_weights(args.weights)
         if not missing:

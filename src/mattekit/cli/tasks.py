@@ -53,7 +53,7 @@ def find_tasks(photos: Sequence[Path], *, recursive: bool, out: Path) -> list[Ta
             serve several, or if results would be among the photos.
         OSError: If a folder cannot be read.
     """
-    from mattekit.photos.folders import list_images, walk_images
+    from mattekit.photos.folders import IMAGE_SUFFIXES, list_images, walk_images
 
     tasks = []
     for path in photos:
@@ -64,7 +64,9 @@ def find_tasks(photos: Sequence[Path], *, recursive: bool, out: Path) -> list[Ta
         found = walk_images(path, but=out) if recursive else list_images(path)
         tasks += [Task(image, str(image.relative_to(path).with_suffix(""))) for image in found]
     if not tasks:
-        raise ValueError(f"there is no photo in {', '.join(map(str, photos))}")
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        below = "" if recursive else "; --recursive looks into folders within folders, too"
+        raise ValueError(f"there is no photo in {', '.join(map(str, photos))}: no file ends in {suffixes}{below}")
     if len(tasks) > 1 and (STREAM in photos or out == STREAM):
         raise ValueError(f"-, standard input or output, is for one photo, got {len(tasks)}")
     _check_distinct_names(tasks)
@@ -92,14 +94,14 @@ def find_hints(option: str, folder: Path | None) -> dict[str, Path]:
     return found
 
 
-def say_what_is_left_out(folders: Sequence[Path], *, recursive: bool) -> None:
+def say_what_is_left_out(folders: Sequence[Path], *, recursive: bool, out: Path) -> None:
     """Tell on stderr how many entries of folders are not taken for photos."""
-    from mattekit.photos.folders import IMAGE_SUFFIXES, count_others
+    from mattekit.photos.folders import IMAGE_SUFFIXES, count_others, count_others_below
 
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-    for folder in folders if not recursive else ():
-        if others := count_others(folder):
-            which = f"sub-folders, and files that end in none of {suffixes}"
+    which = f"{'links to folders' if recursive else 'sub-folders'}, and files that end in none of {suffixes}"
+    for folder in folders:
+        if others := count_others_below(folder, but=out) if recursive else count_others(folder):
             print(f"left out of {folder}: {others} ({which})", file=sys.stderr)
 
 

@@ -1,7 +1,7 @@
 """Which files of a folder are images."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -40,16 +40,7 @@ def walk_images(folder: str | os.PathLike[str], *, but: str | os.PathLike[str] |
     Returns:
         The paths of what `list_images` finds in each.
     """
-    left_out = None if but is None else os.path.realpath(but)
-    found: list[Path] = []
-    for root, folders, _ in os.walk(folder):
-        folders[:] = [
-            name
-            for name in folders
-            if not name.startswith(".") and os.path.realpath(os.path.join(root, name)) != left_out
-        ]
-        found += list_images(root)
-    return sorted(found)
+    return sorted(path for each in _walk(folder, but) for path in list_images(each))
 
 
 def count_others(folder: str | os.PathLike[str]) -> int:
@@ -57,9 +48,27 @@ def count_others(folder: str | os.PathLike[str]) -> int:
     return len(_visible(folder)) - len(list_images(folder))
 
 
+def count_others_below(folder: str | os.PathLike[str], *, but: str | os.PathLike[str] | None = None) -> int:
+    """How many entries `walk_images` leaves out, hidden ones aside: links to folders, and other files."""
+    entries = [path for each in _walk(folder, but) for path in _visible(each)]
+    return sum(path.is_symlink() or not path.is_dir() for path in entries) - len(walk_images(folder, but=but))
+
+
 def expand_folders(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Replace each folder by the images in it and keep files as they are, existing or not."""
     return [found for path in map(Path, paths) for found in (list_images(path) if path.is_dir() else [path])]
+
+
+def _walk(folder: str | os.PathLike[str], but: str | os.PathLike[str] | None) -> Iterator[str]:
+    """The folder and all below, but for hidden ones, ``but``, and what links lead to."""
+    left_out = None if but is None else os.path.realpath(but)
+    for root, folders, _ in os.walk(folder):
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(root, name)) != left_out
+        ]
+        yield root
 
 
 def _visible(folder: str | os.PathLike[str]) -> list[Path]:

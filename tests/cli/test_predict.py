@@ -267,7 +267,7 @@ def test_out_is_no_file(tmp_path, grey, photo, exists, capsys):
         out.write_text("mine")
     assert predict(photo, "--out", out) == 2
     assert f"--out must be a folder, got {out}: for one file" in capsys.readouterr().err
-    assert names(tmp_path) == ["a.png", "taken.txt"] if exists else ["a.png"]
+    assert names(tmp_path) == (["a.png", "taken.txt"] if exists else ["a.png"])
     (tmp_path / "set.png").mkdir()
     assert predict(photo, "--out", tmp_path / "set.png") == 0
 
@@ -296,6 +296,17 @@ def test_trimaps_masks_and_alpha_channels(tmp_path, weights, capsys):
     (tmp_path / "trimaps" / "a.png").rename(tmp_path / "trimaps" / "b.png")
     assert predict(photos, "--out", tmp_path / "out", *options, "--trimaps", tmp_path / "trimaps") == 2
     assert f"a.png: there is no trimap a in {tmp_path / 'trimaps'}" in capsys.readouterr().err
+
+
+def test_a_photo_without_an_alpha_channel_has_no_mask(tmp_path, weights, capsys):
+    """Nothing was said of it, and the network chose the subject."""
+    colours = np.random.default_rng(0).integers(0, 256, (64, 96, 4), np.uint8)
+    colours[..., 3] = 255
+    write_image(tmp_path / "photos/opaque.png", colours)
+    write_image(tmp_path / "photos/plain.png", colours[..., :3])
+    assert predict(tmp_path / "photos", "--weights", weights, "--out", tmp_path / "out", "--alpha-as-mask") == 0
+    said = "no alpha channel, or one that is the same everywhere, in 2 of 2 photos: there the network chose the subject"
+    assert said in capsys.readouterr().err
 
 
 # ---- which photos

@@ -69,6 +69,25 @@ def test_forward_returns_the_batch_and_keeps_the_rest(cls):
 
 
 @each
+def test_no_mean_of_two_regions(cls):
+    """The score of what is unknown, and that of the whole image, are no scores of one kind."""
+    photo = batch("lemur_crop0_noise12")[:2]
+    trimap = torch.full_like(photo[1], 128)
+    for unlike in (photo, [*photo, trimap]), ([*photo, trimap], photo):
+        metric, other = cls(), cls()
+        metric(*unlike[0])
+        other.update(*unlike[1])
+        metric.merge_state(other)
+        message = "region must be given where some images have a trimap and others none: .* with 1 of 2 images"
+        with pytest.raises(ValueError, match=message):
+            metric.compute()
+    whole = cls(region="whole")
+    whole.update(*photo)
+    whole.update(*photo, trimap)
+    assert whole.compute() == CLASSES[cls](*photo)
+
+
+@each
 def test_a_batch_that_forward_refuses_costs_no_other(cls):
     metric, function = cls(reduction="none"), CLASSES[cls]
     metric(*BATCHES[0])

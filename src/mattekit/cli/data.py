@@ -56,7 +56,8 @@ def _check(args: argparse.Namespace) -> int:
         return 2
     for problem in problems:
         print(problem)
-    print(f"{read} files read, {len(problems)} problems" if problems else f"{read} files read, all is well")
+    found = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}" if problems else "all is well"
+    print(f"{read} files read, {found}")
     return 1 if problems else 0
 
 

@@ -225,6 +225,12 @@ def _say(done: int, tried: int, total: int, steps: Steps) -> None:
             f"alpha channels were ignored in {steps.ignored} of {tried} photos; --alpha-as-mask takes them as masks",
             file=sys.stderr,
         )
+    if steps.unmasked:
+        print(
+            f"no alpha channel, or one that is the same everywhere, in {steps.unmasked} of {tried} photos: there the "
+            "network chose the subject",
+            file=sys.stderr,
+        )
 
 
 def _bytes(text: str) -> int:

@@ -46,6 +46,7 @@ class Steps:
     ) -> None:
         self.network, self.args, self.hints, self.results, self.look = network, args, hints, results, look
         self.ignored = 0  # alpha channels
+        self.unmasked = 0  # photos whose alpha channel was asked for, and says nothing
 
     def read(self, task: Task) -> Made:
         """The photo, and the trimap or mask that belongs to it."""
@@ -108,9 +109,12 @@ class Steps:
         from mattekit.photos import read_matte
         from mattekit.photos.reading import read_mask
 
-        if photo.alpha is not None and photo.alpha.min() < photo.alpha.max():
-            if self.args.alpha_as_mask:
-                return {"mask": photo.alpha.astype("float32") / (2 ** (8 * photo.alpha.dtype.itemsize) - 1)}
+        alpha = photo.alpha if photo.alpha is not None and photo.alpha.min() < photo.alpha.max() else None
+        if self.args.alpha_as_mask:
+            if alpha is not None:
+                return {"mask": alpha.astype("float32") / (2 ** (8 * alpha.dtype.itemsize) - 1)}
+            self.unmasked += 1
+        elif alpha is not None:
             self.ignored += 1
         folder = self.args.trimaps or self.args.masks
         if folder is None:

@@ -28,8 +28,8 @@ Reduction = Literal["mean", "none"]
 class _ImageMetric(Metric):
     """A metric of one value an image.
 
-    The state is two lists, the values so far and the pixels that counted for each, gathered from all processes: the
-    mean over images does not depend on how they were spread over batches and processes.
+    The state is three lists, gathered from all processes: the values so far, the pixels that counted for each, and
+    whether it had a trimap. The mean over images does not depend on how they were spread over batches and processes.
     """
 
     is_differentiable = False
@@ -47,13 +47,13 @@ class _ImageMetric(Metric):
         self.apply_trimap = apply_trimap
         self.check_trimap = check_trimap
         self.reduction = reduction
-        self._scored: tuple[Tensor, Tensor] | None = None  # the one batch that forward() is about
+        self._scored: tuple[Tensor, ...] | None = None  # the one batch that forward() is about
         # MetricCollection takes metrics for the same whose states have the same names and equal values after the first
         # batch. Perfect predictions score 0 by every metric, so the names have to tell what this metric is.
         settings = (region, apply_trimap, check_trimap, *options)
         self._values = "_".join([type(self).__name__, *map(str, settings)])
-        self._pixels = f"{self._values}_pixels"
-        for state in (self._values, self._pixels):
+        self._pixels, self._trimaps = f"{self._values}_pixels", f"{self._values}_trimaps"
+        for state in (self._values, self._pixels, self._trimaps):
             self.add_state(state, default=[], dist_reduce_fx="cat")
         self.set_dtype(torch.float64)  # with which torchmetrics stands in for the state of a process without images
 
@@ -80,7 +80,7 @@ class _ImageMetric(Metric):
     def update(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> None:
         """Add the images of a batch; arguments as the function takes them."""
         scored = self._scored or self._score_batch(pred, alpha, trimap)
-        for state, values in zip((self._values, self._pixels), scored, strict=True):
+        for state, values in zip((self._values, self._pixels, self._trimaps), scored, strict=True):
             getattr(self, state).append(values)
 
     def forward(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> Any:
@@ -92,8 +92,8 @@ class _ImageMetric(Metric):
         finally:
             self._scored = None
 
-    def _score_batch(self, pred: Matte, alpha: Matte, trimap: Matte | None) -> tuple[Tensor, Tensor]:
-        """Values and pixels that counted, one of each an image."""
+    def _score_batch(self, pred: Matte, alpha: Matte, trimap: Matte | None) -> tuple[Tensor, ...]:
+        """Values, pixels that counted, and 1 where there was a trimap, one of each an image."""
         batch = batch_of(
             pred,
             alpha,
@@ -102,7 +102,8 @@ class _ImageMetric(Metric):
             apply_trimap=self.apply_trimap,
             check_trimap=self.check_trimap,
         )
-        return self._vector(self._score(batch)), self._vector(batch.pixels())
+        values = self._vector(self._score(batch))
+        return values, self._vector(batch.pixels()), torch.full_like(values, trimap is not None)
 
     def _vector(self, values: Any) -> Tensor:
         return torch.as_tensor(values, dtype=self.dtype, device=self.device).reshape(-1)
@@ -111,9 +112,15 @@ class _ImageMetric(Metric):
         """The mean over all images so far, or one value an image in the order they came; NaN or none before any.
 
         Raises:
-            ValueError: If no image has a pixel of the region, and trimaps are checked.
+            ValueError: If some images came with a trimap and some without, and no region was given: their scores are of
+                different regions. If no image has a pixel of the region, and trimaps are checked.
         """
-        values, pixels = self._gathered(self._values), self._gathered(self._pixels)
+        values, pixels, trimaps = map(self._gathered, (self._values, self._pixels, self._trimaps))
+        if self.region is None and 0 < (given := int(trimaps.sum())) < len(trimaps):
+            raise ValueError(
+                "region must be given where some images have a trimap and others none: the mean would be of both "
+                f"regions; got trimaps with {given} of {len(trimaps)} images"
+            )
         if self.check_trimap and self._scored is None and len(values) and not pixels.any():
             raise ValueError(
                 f"trimap must have {self.region or 'unknown'} pixels in at least one image, got none in all "

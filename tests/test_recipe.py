@@ -96,6 +96,22 @@ def test_folders_that_are_missing_are_left_out(recipe, data, tmp_path, monkeypat
     assert not list(import_module("evaluate").composed(folder, mattes, "flora"))
 
 
+def test_a_label_is_sharpened_by_the_photo_but_not_what_is_held_out(recipe):
+    """A mask whose edge is blurred over seven pixels comes back to a third of its error."""
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    curate = import_module("curate")
+    alpha = np.zeros((160, 160), np.uint8)
+    cv2.circle(alpha, (80, 80), 40, 255, -1)
+    image = np.where(alpha[..., None] > 0, np.uint8([200, 60, 40]), np.uint8([20, 120, 90]))
+    mask = cv2.GaussianBlur(alpha, (0, 0), 1.5)
+    matte, trusted, _ = curate.judge(image, mask, mask, "isnet", False)
+    assert cv2.absdiff(matte, alpha).mean() < 0.3 * cv2.absdiff(mask, alpha).mean()
+    assert (trusted == 255).all()
+    assert_equal = np.testing.assert_array_equal
+    assert_equal(curate.judge(image, mask, mask, "isnet", True)[0], curate.solid(mask))
+    assert_equal(curate.judge(image, mask, None, "u2netp", True)[0], mask)
+
+
 def test_a_file_that_cannot_be_read_is_named(recipe, tmp_path):
     sources = import_module("sources")
     for read in (sources.read_rgb, sources.read_grey, sources.read_cutout):

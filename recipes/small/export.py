@@ -46,10 +46,11 @@ def stored(tensor: Tensor) -> Tensor:
 
 def card(steps: Sequence[int], date: str) -> dict[str, str]:
     """What the file says of itself, beyond its description."""
+    runs = "the mean of runs" if len(steps) > 1 else "a run"
     return {
         "name": "small",
         "licence": LICENCE,
-        "recipe": "recipes/small, the mean of runs of " + " and ".join(map(str, steps)) + " steps",
+        "recipe": f"recipes/small, {runs} of {' and '.join(map(str, steps))} steps",
         "date": date,
     }
 

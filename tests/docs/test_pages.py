@@ -166,10 +166,10 @@ def test_where_the_small_weights_are_behind_is_said(figures):
                 behind[kind, metric] = round(100 * (value / of["u2netp"][metric] - 1))
     grad = {kind: percent for (kind, metric), percent in behind.items() if metric == "gradient_error"}
     others = {kind: percent for kind, percent in behind.items() if kind[1] != "gradient_error"}
-    assert set(grad) == {"people", "animals", "portraits", "things"}
+    assert set(grad) == {"animals", "portraits", "things"}
     assert set(others) == {("things", "sad"), ("things", "connectivity_error")}
     readme = " ".join((ROOT / "README.md").read_text().split())
-    assert f"is {min(grad.values())} to {max(grad.values())} % worse than U²-Net-P's on four of these six" in readme
+    assert f"is {min(grad.values())} to {max(grad.values())} % worse than U²-Net-P's on three of these six" in readme
     assert f"on things SAD and Conn are {min(others.values())} to {max(others.values())} % worse" in readme
 
 
@@ -201,10 +201,10 @@ def test_what_refining_changes_is_said(figures):
     mad, grad = ([change(kind, metric) for kind in ("tux", "flora")] for metric in ("mad", "gradient_error"))
     assert f"MAD by {mad[0]} and {mad[1]} %, Grad by {grad[0]} and {grad[1]} %" in page
     others = ["animals", "portraits", "things"]
-    falls = {change(kind, metric) for kind in ["people", *others] for metric in ("mse", "gradient_error")}
-    rises = {-change(kind, "mad") for kind in others}
-    assert f"MSE and Grad fall by {min(falls)} or {max(falls)} %" in page
-    assert f"by {-change('people', 'mad')} % on people, by {min(rises)} or {max(rises)} % on the others" in page
+    changes = [abs(change(kind, metric)) for kind in ["people", *others] for metric in ("mse", "gradient_error")]
+    (rise,) = {-change(kind, "mad") for kind in others}
+    assert f"MSE and Grad change by {max(changes)} % at most" in page
+    assert f"MAD rises: by {-change('people', 'mad')} % on people, by {rise} % on the others" in page
 
 
 def test_in_how_many_folders_small_is_behind_is_said(figures):

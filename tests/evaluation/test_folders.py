@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mattekit.evaluation import PROTOCOLS, BenchmarkProtocol, FolderError, FolderScores, evaluate_folders
+from mattekit.evaluation import (
+    PROTOCOLS,
+    BenchmarkProtocol,
+    FolderError,
+    FolderScores,
+    compare_folders,
+    evaluate_folders,
+)
 from mattekit.evaluation.pool import run_all
 from mattekit.metrics import Scores, evaluate
 from oracles import faulty_protocols
@@ -128,6 +135,23 @@ def test_suffixes_bits_and_colours_may_differ(tmp_path):
     (tmp_path / "pred" / "a.png").unlink()
     save(tmp_path / "pred" / "a.PNG", pred.astype(np.uint16) * 257)
     assert run(tmp_path, trimaps=False).images["a"]["whole"] == evaluate(pred, alpha)
+
+
+def test_a_matte_in_colour_is_named(tmp_path):
+    """Photos in the place of mattes were scored by their red in silence; the noise of a grey JPEG is no colour."""
+    grey = np.full((2, 9, 9, 3), 100, np.uint8)
+    grey[1, 4, 4] = 100, 116, 108
+    red = grey + np.uint8([100, 0, 0])
+    save(tmp_path / "pred" / "a.png", red[0])
+    save(tmp_path / "pred" / "b.png", grey[1])
+    save(tmp_path / "alpha" / "a.tif", grey[0])
+    save(tmp_path / "alpha" / "b.tif", red[1])
+    said = [(tmp_path / "alpha", "b.tif"), (tmp_path / "pred", "a.png")]
+    notes = tuple(f"in colour, and scored by their red channel, in {folder}: {name}" for folder, name in said)
+    for workers in (1, 2):
+        assert run(tmp_path, trimaps=False, workers=workers).notes == notes
+    methods = {"ours": tmp_path / "pred", "truth": tmp_path / "alpha"}
+    assert compare_folders(methods, tmp_path / "alpha").notes == notes
 
 
 @pytest.mark.parametrize("name", ["composition-1k", "aim-500"])

@@ -8,10 +8,10 @@ import numpy as np
 from mattekit._progress import hidden
 from mattekit.data.layouts import find_folders
 from mattekit.data.pairs import Folder, match
-from mattekit.data.reading import has_colours, images_by_stem, read_cutout
+from mattekit.data.reading import images_by_stem, read_cutout
 from mattekit.photos import read_image, read_matte
 from mattekit.photos.decoding import reason
-from mattekit.photos.reading import decode_matte
+from mattekit.photos.reading import decode_matte, has_colours
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
 

@@ -1,17 +1,14 @@
 """The files of a sample, as arrays."""
 
-import functools
 from pathlib import Path
 
 import numpy as np
 
 from mattekit.photos import list_images, read_image, read_matte, read_photo
-from mattekit.photos.reading import decode_matte, to_bits
+from mattekit.photos.reading import decode_matte, has_colours, to_bits
 from mattekit.trimap import UNKNOWN, validate
 
 read_picture = read_image
-
-_GREY = 16 / 255  # how far the channels of what is grey lie apart at most
 
 
 def read_alpha(path: Path, dtype: type[np.floating] = np.float32) -> np.ndarray:
@@ -25,15 +22,6 @@ def read_alpha(path: Path, dtype: type[np.floating] = np.float32) -> np.ndarray:
         raise OSError(f"cannot read {str(path)!r}: it has colours; a matte is grey")
     matte = decoded.first_channel()
     return matte.astype(dtype) / np.iinfo(matte.dtype).max
-
-
-def has_colours(pixels: np.ndarray) -> bool:
-    """Whether pixels, (H, W) or (H, W, C), are of a picture in colour, by more than the noise of a grey JPEG."""
-    if pixels.ndim == 2:
-        return False
-    channels = np.moveaxis(pixels, -1, 0)
-    spread = functools.reduce(np.maximum, channels) - functools.reduce(np.minimum, channels)
-    return bool(spread.max() > _GREY * np.iinfo(pixels.dtype).max)
 
 
 def read_trimap(path: Path) -> np.ndarray:

@@ -32,7 +32,7 @@ class Comparison:
         methods: Scores by method, in the order given. All hold the same images: one that failed for any method counts
             for none.
         failures: What went wrong, by method and name of the image.
-        notes: A line each on what was left out.
+        notes: A line each on what was left out, and on files in colour, whose first channel was scored.
         files: Matte and truth by method and name of the image, which :meth:`sheet` shows.
     """
 
@@ -230,7 +230,7 @@ def compare_folders(
     items, notes = match_all(pred_dirs, *folders, but=but, strict=strict)
     scores = score_items(items, (), Scoring(protocol, check_trimap), workers=workers, progress=progress)
     files = {_apart(item.name): (item.pred, item.alpha) for item in items}
-    return replace(_by_method(list(pred_dirs), scores, notes), files=files)
+    return replace(_by_method(list(pred_dirs), scores, [*notes, *scores.notes]), files=files)
 
 
 _SEPARATOR = "\0"  # stands in no name of a file

@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean, median
 
@@ -16,12 +17,12 @@ import numpy as np
 
 from mattekit._checks import check_choice
 from mattekit._progress import hidden
-from mattekit.evaluation.matching import Item, match
+from mattekit.evaluation.matching import Item, first_few, match
 from mattekit.evaluation.pool import Outcome, run_all
 from mattekit.evaluation.protocols import PROTOCOLS, BenchmarkProtocol
 from mattekit.metrics.evaluate import Region, Scores
 from mattekit.photos import read_matte, write_atomically
-from mattekit.photos.reading import to_bits
+from mattekit.photos.reading import Decoded, decode_matte, has_colours, to_bits
 
 PathLike = str | os.PathLike[str]
 ImageScores = dict[Region, Scores]
@@ -34,7 +35,7 @@ class FolderScores:
     Attributes:
         images: Scores by name (the file's, without suffix), in alphabetical order.
         failures: What went wrong, by name, with images that could not be evaluated.
-        notes: A line each on cut-outs that were left out.
+        notes: A line each on cut-outs that were left out, and on files in colour, whose first channel was scored.
     """
 
     images: dict[str, ImageScores]
@@ -181,7 +182,7 @@ def score_items(
     scores = FolderScores(
         images={name: outcome.result for name, outcome in found.items() if outcome.result is not None},
         failures={name: outcome.failure for name, outcome in found.items() if outcome.result is None},
-        notes=tuple(notes),
+        notes=(*notes, *_on_colours({path for outcome in found.values() for path in outcome.doubtful})),
     )
     if scoring.check_trimap and "unknown" in scores.regions:
         _check_unknown(scores, {item.trimap for item in items if item.trimap and item.name in scores.images})
@@ -195,6 +196,13 @@ def write_rows(path: PathLike, names: Sequence[str], rows: Iterable[Sequence[obj
     table.writerow([*names, *Scores._fields])
     table.writerows(rows)
     write_atomically(path, lambda file: file.write(text.getvalue().encode(errors="surrogateescape")))
+
+
+def _on_colours(paths: set[Path]) -> Iterator[str]:
+    """A line on the mattes in colour of each folder."""
+    by_folder = groupby(sorted(paths, key=lambda path: (path.parent, path.name)), lambda path: path.parent)
+    for folder, found in by_folder:
+        yield f"in colour, and scored by their red channel, in {folder}: {first_few(list(found))}"
 
 
 def _check_unknown(scores: FolderScores, trimaps: set[Path]) -> None:
@@ -234,12 +242,15 @@ class Scoring:
         """Its scores, or what went wrong."""
         try:
             trimap = None if item.trimap is None else read_matte(item.trimap)
-            mattes = self._read(item.pred), self._read(item.alpha)
-            return Outcome(self.protocol.evaluate(*mattes, trimap, check_trimap=self.check_trimap))
+            decoded = [(path, decode_matte(path)) for path in (item.pred, item.alpha)]
+            doubtful = tuple(path for path, matte in decoded if has_colours(matte.pixels))
+            pred, alpha = (self._stored(matte) for _, matte in decoded)
+            scores = self.protocol.evaluate(pred, alpha, trimap, check_trimap=self.check_trimap)
+            return Outcome(scores, doubtful=doubtful)
         except Exception as error:
             return Outcome(failure=f"{type(error).__name__}: {error}")
 
-    def _read(self, path: Path) -> np.ndarray:
+    def _stored(self, matte: Decoded) -> np.ndarray:
         """A matte, in floats where it has 16 bits that the protocol counts and 8 cannot hold."""
-        stored = read_matte(path, bits=8 if self.protocol.eight_bit else None)
+        stored = to_bits(matte.first_channel(), 8 if self.protocol.eight_bit else None)
         return stored / 65535 if stored.dtype == np.uint16 and (stored % 257).any() else to_bits(stored, 8)

@@ -61,7 +61,7 @@ def match(
         if strict or missing:
             problems += [*missing, *(f"extra {kind}: {path} has no ground truth" for path in extra.values())]
         elif extra:
-            notes.append(f"left out of {folder}: {kind}s without a ground truth: {_some(extra.values())}")
+            notes.append(f"left out of {folder}: {kind}s without a ground truth: {first_few(extra.values())}")
             for name in extra:
                 del found[name]
     sizes: dict[Path, tuple[int, int] | None] = {}
@@ -133,7 +133,7 @@ def _missing(kind: str, folder: Path, found: Collection[str], names: Collection[
     return [f"missing {kind}: none in {folder} for {name}" for name in names if name not in found]
 
 
-def _some(paths: Collection[Path]) -> str:
+def first_few(paths: Collection[Path]) -> str:
     """The first few names."""
     first = ", ".join(path.name for path in sorted(paths)[:5])
     return first if len(paths) <= 5 else f"{first} and {len(paths) - 5} more"

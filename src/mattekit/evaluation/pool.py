@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from PIL import Image
@@ -23,10 +24,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Outcome(Generic[Result]):
-    """What came of one task: its result, or what went wrong."""
+    """What came of one task: its result, or what went wrong; and files that may not be what they were taken for."""
 
     result: Result | None = None
     failure: str = ""
+    doubtful: tuple[Path, ...] = ()
 
 
 def run_all(

@@ -1,5 +1,6 @@
 """Photos and mattes from files: what a file of any kind says, or an error that tells why it says nothing certain."""
 
+import functools
 import os
 from typing import Literal, NamedTuple
 
@@ -10,6 +11,7 @@ from mattekit.photos.decoding import Decoded, Source, decode, to_srgb
 Bits = Literal[8, 16]
 
 _GREY_OR_RGB = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "I;16L", "F")
+_GREY = 16 / 255  # how far the channels of what is grey lie apart at most
 
 
 class Photo(NamedTuple):
@@ -125,6 +127,15 @@ def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     mask = decode(path, _check_kind).first_channel()
     white = 1 if mask.max() == 1 else np.iinfo(mask.dtype).max
     return mask.astype(np.float32) / white
+
+
+def has_colours(pixels: np.ndarray) -> bool:
+    """Whether pixels, (H, W) or (H, W, C), are of a picture in colour, by more than the noise of a grey JPEG."""
+    if pixels.ndim == 2:
+        return False
+    channels = np.moveaxis(pixels, -1, 0)
+    spread = functools.reduce(np.maximum, channels) - functools.reduce(np.minimum, channels)
+    return bool(spread.max() > _GREY * np.iinfo(pixels.dtype).max)
 
 
 def to_bits(pixels: np.ndarray, bits: Bits | None) -> np.ndarray:

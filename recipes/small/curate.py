@@ -22,8 +22,8 @@ from sources import DRAWINGS, held_out, listed, read_grey, read_rgb
 
 from mattekit.inference import refine_alpha
 
-VERDICTS = ("isnet", "u2netp", "neither")
 EXACTNESS = {"isnet": 0.8, "u2netp": 0.4}  # how far to trust each teacher's alpha once it is sharpened
+VERDICTS = (*EXACTNESS, "neither")
 RADIUS, CONFIDENCE = 0.01, 0.1  # of closed form; the first is a share of the short side
 
 

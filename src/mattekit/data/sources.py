@@ -31,7 +31,7 @@ class Source(Protocol):
 
 def check_source(name: str, source: object) -> None:
     """Check that it has a length and can be called: the path of a folder cannot, nor can torch's data sets."""
-    if not (callable(source) and hasattr(source, "__len__")):
+    if not isinstance(source, Source):
         rule = "a source, such as mattekit.data.open_folder(path) gives"
         raise TypeError(f"{name} must be {rule}, got a {type(source).__name__}")
 

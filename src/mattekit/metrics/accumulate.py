@@ -51,9 +51,9 @@ class _ImageMetric(Metric):
         # MetricCollection takes metrics for the same whose states have the same names and equal values after the first
         # batch. Perfect predictions score 0 by every metric, so the names have to tell what this metric is.
         settings = (region, apply_trimap, check_trimap, *options)
-        self._values = "_".join([type(self).__name__, *map(str, settings)])
-        self._pixels, self._trimaps = f"{self._values}_pixels", f"{self._values}_trimaps"
-        for state in (self._values, self._pixels, self._trimaps):
+        name = "_".join([type(self).__name__, *map(str, settings)])
+        self._states = (name, f"{name}_pixels", f"{name}_trimaps")
+        for state in self._states:
             self.add_state(state, default=[], dist_reduce_fx="cat")
         self.set_dtype(torch.float64)  # with which torchmetrics stands in for the state of a process without images
 
@@ -80,7 +80,7 @@ class _ImageMetric(Metric):
     def update(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> None:
         """Add the images of a batch; arguments as the function takes them."""
         scored = self._scored or self._score_batch(pred, alpha, trimap)
-        for state, values in zip((self._values, self._pixels, self._trimaps), scored, strict=True):
+        for state, values in zip(self._states, scored, strict=True):
             getattr(self, state).append(values)
 
     def forward(self, pred: Matte, alpha: Matte, trimap: Matte | None = None) -> Any:
@@ -115,7 +115,7 @@ class _ImageMetric(Metric):
             ValueError: If some images came with a trimap and some without, and no region was given: their scores are of
                 different regions. If no image has a pixel of the region, and trimaps are checked.
         """
-        values, pixels, trimaps = map(self._gathered, (self._values, self._pixels, self._trimaps))
+        values, pixels, trimaps = map(self._gathered, self._states)
         if self.region is None and 0 < (given := int(trimaps.sum())) < len(trimaps):
             raise ValueError(
                 "region must be given where some images have a trimap and others none: the mean would be of both "

@@ -50,8 +50,10 @@ def count_others(folder: str | os.PathLike[str]) -> int:
 
 def count_others_below(folder: str | os.PathLike[str], *, but: str | os.PathLike[str] | None = None) -> int:
     """How many entries `walk_images` leaves out, hidden ones aside: links to folders, and other files."""
-    entries = [path for each in _walk(folder, but) for path in _visible(each)]
-    return sum(path.is_symlink() or not path.is_dir() for path in entries) - len(walk_images(folder, but=but))
+    return sum(
+        sum(path.is_symlink() or not path.is_dir() for path in _visible(each)) - len(list_images(each))
+        for each in _walk(folder, but)
+    )
 
 
 def expand_folders(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:

@@ -364,7 +364,8 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.jpg").write_bytes((photos / "b.jpg").read_bytes())
-    none = f"there is no photo in {tmp_path / 'empty'}: no file ends in .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    suffixes = ".bmp, .heic, .heif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    none = f"there is no photo in {tmp_path / 'empty'}: no file ends in {suffixes}"
     assert f"{none}; --recursive looks" in refused(tmp_path / "empty", "--weights", weights)
     assert f"{none}\n" in refused(tmp_path / "empty", "--recursive", "--weights", weights)
     clash = f"photos must have distinct names without suffix, got {photos / 'a.png'}, {tmp_path / 'a.jpg'}"
@@ -426,10 +427,10 @@ def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, 
     assert predict(photos, "--weights", weights, "--out", photos / "mattes", "--overwrite") == 0
     out, err = capsys.readouterr()
     assert out.startswith("wrote 2 of 2")
-    suffixes = ".bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    suffixes = ".bmp, .heic, .heif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
     assert f"left out of {photos}: 2 (sub-folders, and files that end in none of {suffixes})\n" in err
     (photos / "below").mkdir()
-    (photos / "below" / "c.heic").touch()
+    (photos / "below" / "c.gif").touch()
     (photos / "link").symlink_to(tmp_path, target_is_directory=True)
     assert predict(photos, "--recursive", "--weights", weights, "--out", photos / "mattes", "--overwrite") == 0
     out, err = capsys.readouterr()

@@ -8,6 +8,7 @@ import zlib
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image, ImageCms
 
@@ -53,6 +54,52 @@ def test_exif_orientation_is_honoured(tmp_path, orientation):
     exif[0x0112] = orientation
     Image.fromarray(photo()).save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), ORIENTATIONS[orientation](photo()))
+
+
+@pytest.fixture
+def pillow_without_heif(monkeypatch):
+    """Pillow as it is before somebody has it read HEIF."""
+    monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "HEIF"])
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+
+
+def write_heic(path, pixels, **others):
+    """A photo as phones write it, but without loss; their orientation is a property of the image, and in its EXIF."""
+    image = Image.fromarray(pixels)
+    pillow_heif.from_pillow(image).save(path, quality=-1, chroma=444, matrix_coefficients=0, **others)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_heic_is_upright(tmp_path, pillow_without_heif, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    write_heic(tmp_path / "a.heic", pixels, exif=exif.tobytes())
+    upright = ORIENTATIONS[orientation](pixels)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.heic"), upright)
+    assert measure(tmp_path / "a.heic") == upright.shape[:2]
+
+
+def test_a_heic_keeps_its_alpha_and_its_profile(tmp_path, pillow_without_heif):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 64, 4), np.uint8)
+    write_heic(tmp_path / "a.heic", pixels, icc_profile=profile)
+    read = read_photo(tmp_path / "a.heic")
+    np.testing.assert_array_equal(np.dstack([read.pixels, read.alpha]), pixels)
+    assert read.icc_profile == profile
+
+
+def test_a_heic_says_what_reads_it(tmp_path, pillow_without_heif, monkeypatch):
+    write_heic(tmp_path / "a.heic", photo())
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(OSError, match=r"cannot read '.*a\.heic': it is HEIF \(\.heic\), .* pip install pillow-heif"):
+        read_image(tmp_path / "a.heic")
+
+
+def test_a_video_is_no_heic(tmp_path, pillow_without_heif):
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
+    with pytest.raises(OSError, match="cannot identify image file"):
+        read_image(tmp_path / "a.heic")
 
 
 def test_other_modes_become_rgb(tmp_path):

@@ -26,6 +26,7 @@ Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _CHANNELS, _PLANAR, _PROFILE = 256, 257, 258, 262, 277, 284, 34675  # of TIFF
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
+_HEIF_STARTS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1"))  # after the length
 _HIGHEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _ROUNDING = 1e-6  # how far a float may pass 0 or 1, as resizing and blurring leave it
 _OPENING = threading.Lock()  # filters of warnings are the whole process's
@@ -181,7 +182,26 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
     """What Pillow finds in a file, without its warning of an image above its limit; beyond twice that it refuses."""
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(file)
+        try:
+            return Image.open(file)
+        except Image.UnidentifiedImageError:
+            file.seek(0)
+            if file.read(12)[4:] not in _HEIF_STARTS:
+                raise
+            _register_heif()
+            file.seek(0)
+            return Image.open(file)
+
+
+def _register_heif() -> None:
+    """Have Pillow read HEIF from now on; ValueError where nothing is installed that can."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise ValueError(
+            "it is HEIF (.heic), as phones write it: pip install pillow-heif to read it, or save it as JPEG or PNG"
+        ) from error
+    register_heif_opener()
 
 
 def _decode(file: BinaryIO) -> Decoded:

@@ -33,15 +33,16 @@ def read_photo(path: Source) -> Photo:
     """Read a photo with all that a cut-out of it should keep: its depth, its alpha channel and its colour profile.
 
     Args:
-        path: The file, or an open binary one that can be searched, of any format that Pillow reads; TIFF may hold
-            floats in [0, 1], which become 16 bits. What is grey becomes RGB; CMYK, and grey with a profile of its own,
-            become sRGB, as exactly as 8 bits tell.
+        path: The file, or an open binary one that can be searched, of any format that Pillow reads, and HEIF (.heic),
+            as phones write it, where pillow-heif is installed; TIFF may hold floats in [0, 1], which become 16 bits.
+            What is grey becomes RGB; CMYK, and grey with a profile of its own, become sRGB, as exactly as 8 bits tell.
 
     Returns:
         The photo, turned upright by its EXIF orientation.
 
     Raises:
-        OSError: If the file is missing, truncated, no image or no regular file; if its numbers have no agreed scale:
+        OSError: If the file is missing, truncated, no image or no regular file; if it is HEIF and pillow-heif is not
+            installed; if its numbers have no agreed scale:
             integers of 32 bits, and floats outside [0, 1]; if it is a TIFF of a kind that would be read wrong: of 12
             bits, of 16 with the channels one after another, or in grey with alpha; or if it has more pixels than twice
             Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``, which the command line sets for photos of 500 million.

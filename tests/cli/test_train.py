@@ -44,6 +44,17 @@ def test_the_suggested_command_works_on_windows():
     assert command == "mattekit predict PHOTO --weights C:/run/best.safetensors"
 
 
+@pytest.mark.parametrize("options", [(), ("--learning-rate", "0.001"), ("--encoder", "hrnet_w18_small_v1")])
+def test_the_rate_of_imagenet_is_named_where_weights_are_trained_on(
+    data, weights, tmp_path, monkeypatch, capsys, options
+):
+    monkeypatch.setattr("mattekit.training.train", lambda *arguments, **others: {})
+    start = () if "--encoder" in options else ("--weights", weights)
+    assert call("train", data, "--out", tmp_path / "run", *start, *options, *QUICK) == 0
+    said = "the learning rate is 0.01, which is for a start from ImageNet" in capsys.readouterr().err
+    assert said == (options == ())
+
+
 def test_train_resume_and_freeze(data, weights, tmp_path, capsys):
     out = tmp_path / "a run"
     arguments = ("train", data, "--out", out, "--weights", weights, "--freeze", "encoder", *QUICK)
@@ -128,7 +139,7 @@ def test_a_signal_may_end_the_workers_too(data, weights, tmp_path, monkeypatch, 
     monkeypatch.setattr("mattekit.training.train", train)
     before = signal.getsignal(signal.SIGCHLD)
     try:
-        assert call("train", data, "--weights", weights, "--out", tmp_path / "run") == 143
+        assert call("train", data, "--weights", weights, "--learning-rate", "0.1", "--out", tmp_path / "run") == 143
     finally:
         signal.signal(signal.SIGCHLD, before)
     assert capsys.readouterr().err == "mattekit: stopped by SIGTERM\n"

@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
         settings = chosen(args, config_of(args))
         source, validation = open_data(args, settings)
         step = pp_matting_step(settings)
+        if not args.resume and is_main():
+            warn_of_the_rate(settings)
         scores = train(step, source, settings, args.out, validation=validation, resume=args.resume, progress=is_main())
     except (OSError, TypeError, ValueError, RuntimeError, ImportError) as error:
         return stopped("train", error)
@@ -73,6 +75,17 @@ def run(args: argparse.Namespace) -> int:
         print(f"trained {settings.iterations} iterations; validation: {shown}")
         print(f"next: {predicting_with(args.out / 'best.safetensors')}")
     return 0
+
+
+def warn_of_the_rate(settings: Settings) -> None:
+    """Say so where the default rate would undo what trained weights know."""
+    rate = settings.learning_rate
+    if settings.weights is not None and rate == type(settings).learning_rate:
+        print(
+            f"mattekit train: the learning rate is {rate}, which is for a start from ImageNet and undoes what trained "
+            "weights know; --learning-rate 0.001 suits a start from --weights",
+            file=sys.stderr,
+        )
 
 
 def predicting_with(weights: PurePath) -> str:

@@ -6,8 +6,9 @@
 others one is kept where both teachers agree on what its subject is, or, without a second opinion, where the first is
 sure. The matte is the second teacher's where there is a choice, as it knows edges and thin parts better; where the two
 agree on the subject, pixels on which they differ are hardly trusted. Closed form draws the transition of what is
-trained on by the photo's colours; what is held out stays as the teacher has it. ``MATTES/manifest.json`` lists what was
-kept, ``MATTES/backgrounds.json`` the backgrounds in which the first teacher is not sure of a subject.
+trained on by the photo's colours; what is held out stays as the teacher, or the hand that drew the mask, has it.
+``MATTES/manifest.json`` lists what was kept, ``MATTES/backgrounds.json`` the backgrounds in which the first teacher is
+not sure of a subject.
 """
 
 import argparse
@@ -18,20 +19,30 @@ from pathlib import Path
 import cv2
 import numpy as np
 from label import photo_folders
-from sources import DRAWINGS, held_out, listed, read_grey, read_rgb
+from sources import DRAWINGS, held_out, listed, read_grey, read_rgb, read_verdicts
 
 from mattekit.inference import refine_alpha
 
-EXACTNESS = {"isnet": 0.8, "u2netp": 0.4}  # how far to trust each teacher's alpha once it is sharpened
-VERDICTS = (*EXACTNESS, "neither")
-RADIUS, CONFIDENCE = 0.01, 0.1  # of closed form; the first is a share of the short side
+EXACTNESS = {"isnet": 0.8, "hand": 0.6, "u2netp": 0.4}  # how far to trust each one's alpha once it is sharpened
+CONFIDENCE = {
+    "isnet": 0.1,
+    "hand": 0.02,
+    "u2netp": 0.1,
+}  # of closed form: a mask's hard edge tells less than a soft one
+RADIUS = 0.01  # of closed form, as a share of the short side
 
 
-def sharpened(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A teacher's mask (H, W) uint8, whose transition closed form draws anew by the photo's colours."""
+def sharpened(image: np.ndarray, mask: np.ndarray, whose: str) -> np.ndarray:
+    """A mask (H, W) uint8, whose transition closed form draws anew by the photo's colours."""
     alpha = mask.astype(np.float32) / 255
     radius = max(1, round(RADIUS * min(mask.shape)))
-    return np.rint(refine_alpha(alpha, image, radius=radius, confidence=CONFIDENCE) * 255).astype(np.uint8)
+    return np.rint(refine_alpha(alpha, image, radius=radius, confidence=CONFIDENCE[whose]) * 255).astype(np.uint8)
+
+
+def drawn_by_hand(image: np.ndarray, mask: np.ndarray, is_held_out: bool) -> np.ndarray:
+    """The matte of a person whose mask, 0 or above, somebody drew. What is held out is not sharpened."""
+    soft = cv2.GaussianBlur(np.where(mask > 0, 255, 0).astype(np.uint8), (0, 0), 0.8)
+    return soft if is_held_out else sharpened(image, soft, "hand")
 
 
 def solid(mask: np.ndarray) -> np.ndarray:
@@ -43,16 +54,6 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     """Intersection over union of two masks."""
     either = (first | second).sum()
     return 1.0 if either == 0 else float((first & second).sum() / either)
-
-
-def read_verdicts() -> dict[str, str]:
-    """Of photos that were looked at, whose cut-out is right: ``isnet``, ``u2netp`` or ``neither``."""
-    lines = Path(__file__).with_name("verdicts.tsv").read_text().splitlines()[1:]
-    verdicts = dict(line.split("\t") for line in lines)
-    for photo, verdict in verdicts.items():
-        if verdict not in VERDICTS:
-            raise ValueError(f"verdicts must be {', '.join(VERDICTS)}, got {verdict!r} for {photo}")
-    return verdicts
 
 
 def judge(
@@ -70,7 +71,7 @@ def judge(
         assert second is not None
         differ = cv2.blur(np.abs(first.astype(np.float32) - second), (7, 7)) > 128
         mask, doubted, trust = solid(second), differ & agreed, 64
-    matte = mask if is_held_out else sharpened(image, mask)
+    matte = mask if is_held_out else sharpened(image, mask, verdict)
     return matte, np.where(doubted, trust, 255).astype(np.uint8), EXACTNESS[verdict]
 
 
@@ -106,10 +107,12 @@ def main() -> None:
         (mattes / folder).mkdir(parents=True, exist_ok=True)
         for photo in sorted((data / folder).iterdir()):
             paths = [arguments.labels / teacher / folder / f"{photo.stem}.png" for teacher in ("u2netp", "isnet")]
-            if any(word in photo.name for word in DRAWINGS) or not paths[0].exists():
-                continue
-            image, name = read_rgb(photo), f"{folder}/{photo.name}"
+            name = f"{folder}/{photo.name}"
             unseen.discard(name)
+            if any(word in photo.name for word in DRAWINGS) or not paths[0].exists():
+                counts[folder, "none", "left out"] += 1
+                continue
+            image = read_rgb(photo)
             second = read_grey(paths[1]) if paths[1].exists() else None
             label = judge(image, read_grey(paths[0]), second, verdicts.get(name), held_out(photo))
             opinions = "one" if second is None else "two"
@@ -125,10 +128,9 @@ def main() -> None:
     (mattes / "people").mkdir(parents=True, exist_ok=True)
     for photo in listed(data / "people/image"):
         mask = read_grey(data / "people/mask" / f"{photo.stem}.png")
-        soft = cv2.GaussianBlur(np.where(mask > 0, 255, 0).astype(np.uint8), (0, 0), 0.8)
-        cv2.imwrite(str(mattes / f"people/{photo.stem}.png"), soft)
         name, matte = f"people/image/{photo.name}", f"people/{photo.stem}.png"
-        entries.append({"photo": name, "matte": matte, "exactness": 0.4, "is_truth": True})
+        cv2.imwrite(str(mattes / matte), drawn_by_hand(read_rgb(photo), mask, held_out(photo)))
+        entries.append({"photo": name, "matte": matte, "exactness": EXACTNESS["hand"], "is_truth": True})
         counts["people", "mask", "kept"] += 1
     scenes = [
         f"{folder}/{photo.name}"

@@ -2,8 +2,9 @@
 
     python label.py u2netp DATA/teachers/u2netp.onnx DATA LABELS [--folders photos/clothing ...] [--threads 1]
 
-Photos that have a label already are left alone, so the run can be stopped and started again. The first teacher takes
-about 0.6 s a photo on one core, the second several seconds.
+Photos that have a label already are left alone, so the run can be stopped and started again. So are those of which
+``verdicts.tsv`` says that the label would not be used. The first teacher takes about 0.6 s a photo on one core, the
+second several seconds.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from PIL import Image
+from sources import read_verdicts
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ def label(session: onnxruntime.InferenceSession, teacher: Teacher, photo: Path) 
     return grey.resize(image.size, Image.Resampling.BILINEAR)
 
 
+def is_used(teacher: str, verdict: str | None) -> bool:
+    """Whether `curate.py` looks at the teacher's label of a photo: at the first one's also to judge the second's."""
+    return verdict is None or verdict == "isnet" or verdict == teacher
+
+
 def scattered(photo: Path) -> bytes:
     """An order in which every beginning of a folder holds something of all of it.
 
@@ -91,13 +98,13 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
-    session = session_of(arguments.model, arguments.threads)
+    session, verdicts = session_of(arguments.model, arguments.threads), read_verdicts()
     for folder in arguments.folders or photo_folders(arguments.data):
         out = arguments.labels / arguments.teacher / folder
         out.mkdir(parents=True, exist_ok=True)
         for photo in sorted((arguments.data / folder).iterdir(), key=scattered):
             target = out / f"{photo.stem}.png"
-            if not target.exists():
+            if is_used(arguments.teacher, verdicts.get(f"{folder}/{photo.name}")) and not target.exists():
                 partial = target.with_suffix(".part")
                 label(session, TEACHERS[arguments.teacher], photo).save(partial, format="png")
                 partial.rename(target)

@@ -23,6 +23,7 @@ DRAWINGS = (
     "clothes__button", "Santa", "bunny", "easter__daffodil", "mercurythermometer", "measuring_tape_mirror",
     "bradley_mirror", "dumper_mirror", "categorization__blackboard",
 )  # fmt: skip
+VERDICTS = "isnet", "u2netp", "neither"
 
 
 @dataclass
@@ -61,6 +62,16 @@ def files(folder: Path, *, keep_held_out: bool = False) -> list[Path]:
     """The folder's files without the held-out ones, or those alone, without drawings."""
     found = [path for path in listed(folder) if not any(word in path.name for word in DRAWINGS)]
     return [path for path in found if held_out(path) == keep_held_out]
+
+
+def read_verdicts() -> dict[str, str]:
+    """Of photos that were looked at, whose cut-out is right: ``isnet``, ``u2netp`` or ``neither``."""
+    lines = Path(__file__).with_name("verdicts.tsv").read_text().splitlines()[1:]
+    verdicts = dict(line.split("\t") for line in lines)
+    for photo, verdict in verdicts.items():
+        if verdict not in VERDICTS:
+            raise ValueError(f"verdicts must be {', '.join(VERDICTS)}, got {verdict!r} for {photo}")
+    return verdicts
 
 
 def outline(path: Path) -> str:

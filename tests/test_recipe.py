@@ -128,6 +128,13 @@ def test_a_mask_drawn_by_hand_follows_the_photo(recipe):
     assert cv2.absdiff(curate.drawn_by_hand(image, mask, False), alpha).mean() < error / 3
 
 
+def test_a_label_of_another_size_is_named(recipe, tmp_path):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    write(tmp_path / "a.png", np.zeros((4, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"a\.png must have the size of its photo, \(8, 10\), got \(4, 5\)"):
+        import_module("curate").read_label(tmp_path / "a.png", np.zeros((8, 10, 3), np.uint8))
+
+
 def test_a_label_that_is_not_used_is_not_made(recipe):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     is_used = import_module("label").is_used

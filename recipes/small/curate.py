@@ -45,6 +45,14 @@ def drawn_by_hand(image: np.ndarray, mask: np.ndarray, is_held_out: bool) -> np.
     return soft if is_held_out else sharpened(image, soft, "hand")
 
 
+def read_label(path: Path, image: np.ndarray) -> np.ndarray:
+    """A teacher's label of a photo, (H, W) uint8; ValueError if the photo has another size by now."""
+    label = read_grey(path)
+    if label.shape != image.shape[:2]:
+        raise ValueError(f"{path} must have the size of its photo, {image.shape[:2]}, got {label.shape}: label it anew")
+    return label
+
+
 def solid(mask: np.ndarray) -> np.ndarray:
     """A mask in which what the teacher is almost sure of is 0 or 255."""
     return ((mask.astype(np.float32) - 0.05 * 255) / 0.9).clip(0, 255).round().astype(np.uint8)
@@ -113,8 +121,9 @@ def main() -> None:
                 counts[folder, "none", "left out"] += 1
                 continue
             image = read_rgb(photo)
-            second = read_grey(paths[1]) if paths[1].exists() else None
-            label = judge(image, read_grey(paths[0]), second, verdicts.get(name), held_out(photo))
+            first = read_label(paths[0], image)
+            second = read_label(paths[1], image) if paths[1].exists() else None
+            label = judge(image, first, second, verdicts.get(name), held_out(photo))
             opinions = "one" if second is None else "two"
             counts[folder, opinions, "left out" if label is None else "kept"] += 1
             if label is None:

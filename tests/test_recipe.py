@@ -324,6 +324,7 @@ def test_what_cannot_be_fetched_is_named_and_the_rest_is_there(recipe, copies, t
             fetch.main()
         out, err = capsys.readouterr()
         assert end.value.code == 1
+        assert f"({copies}/owner/name/0a1b/c.jpg)" in err
         assert "photos/some/c.jpg: " in err
         assert "No such file" in err
         assert "photos/some/b.jpg" not in err
@@ -331,9 +332,41 @@ def test_what_cannot_be_fetched_is_named_and_the_rest_is_there(recipe, copies, t
     assert [path.name for path in (tmp_path / "data/photos/some").iterdir()] == ["b.jpg"]
 
 
+def test_a_photo_that_is_small_or_there_already_is_left_as_it_is(recipe, copies, tmp_path):
+    fetch = import_module("fetch")
+    photo = fetch.Listed("photos/some/b.jpg", "owner/name", "0a1b", "small.png")
+    write(tmp_path / "copies/owner/name/0a1b/small.png", np.zeros((20, 30, 3), np.uint8))
+    assert fetch.fetch(photo, tmp_path / "data", copies) is None
+    target = tmp_path / "data/photos/some/b.jpg"
+    assert cv2.imread(str(target)).shape == (20, 30, 3)
+    target.write_bytes(b"mine")
+    assert fetch.fetch(photo, tmp_path / "data", copies) is None
+    assert target.read_bytes() == b"mine"
+
+
+def test_what_is_no_picture_or_too_large_stops_no_other(recipe, copies, tmp_path, monkeypatch):
+    fetch = import_module("fetch")
+    write(tmp_path / "copies/owner/name/0a1b/a.png", np.zeros((20, 30, 3), np.uint8))
+    (tmp_path / "copies/owner/name/0a1b/b.png").write_text("a pointer to a large file")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    faults = [
+        fetch.fetch(fetch.Listed("photos/a.jpg", "owner/name", "0a1b", path), tmp_path, copies)
+        for path in ("a.png", "b.png")
+    ]
+    assert "exceeds limit" in faults[0]
+    assert faults[1] == "it is no picture"
+    monkeypatch.setattr(fetch, "urlopen", raise_timeout)
+    assert fetch.fetch(fetch.Listed("photos/a.jpg", "owner/name", "0a1b", "a.png"), tmp_path) == "TimeoutError"
+
+
+def raise_timeout(*arguments, **others):
+    raise TimeoutError
+
+
 def test_the_listed_photos_can_be_fetched(recipe):
     listed = list(import_module("fetch").listed_photos())
 
-    assert len({photo.name for photo in listed}) == len(listed) > 5_000
+    assert len({photo.name for photo in listed}) == len(listed) == 5_613
+    assert "each of 5,613 photos" in (RECIPE / "README.md").read_text()
     assert {len(photo.commit) for photo in listed} == {40}
     assert all(photo.path and photo.name.endswith(".jpg") and photo.repository.count("/") == 1 for photo in listed)

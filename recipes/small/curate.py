@@ -24,11 +24,8 @@ from sources import DRAWINGS, held_out, listed, read_grey, read_rgb, read_verdic
 from mattekit.inference import refine_alpha
 
 EXACTNESS = {"isnet": 0.8, "hand": 0.6, "u2netp": 0.4}  # how far to trust each one's alpha once it is sharpened
-CONFIDENCE = {
-    "isnet": 0.1,
-    "hand": 0.02,
-    "u2netp": 0.1,
-}  # of closed form: a mask's hard edge tells less than a soft one
+# of closed form: a mask's hard edge tells less than a soft one
+CONFIDENCE = {"isnet": 0.1, "hand": 0.02, "u2netp": 0.1}
 RADIUS = 0.01  # of closed form, as a share of the short side
 
 
@@ -46,10 +43,12 @@ def drawn_by_hand(image: np.ndarray, mask: np.ndarray, is_held_out: bool) -> np.
 
 
 def read_label(path: Path, image: np.ndarray) -> np.ndarray:
-    """A teacher's label of a photo, (H, W) uint8; ValueError if the photo has another size by now."""
+    """The label of a photo, (H, W) uint8; ValueError if it has another size."""
     label = read_grey(path)
     if label.shape != image.shape[:2]:
-        raise ValueError(f"{path} must have the size of its photo, {image.shape[:2]}, got {label.shape}: label it anew")
+        raise ValueError(
+            f"{path} must have the size of its photo, {image.shape[:2]}, got {label.shape}: delete it, label it anew"
+        )
     return label
 
 
@@ -136,9 +135,10 @@ def main() -> None:
             entries.append({"photo": name, **files, "exactness": exactness, "is_truth": is_truth})
     (mattes / "people").mkdir(parents=True, exist_ok=True)
     for photo in listed(data / "people/image"):
-        mask = read_grey(data / "people/mask" / f"{photo.stem}.png")
+        image = read_rgb(photo)
+        mask = read_label(data / "people/mask" / f"{photo.stem}.png", image)
         name, matte = f"people/image/{photo.name}", f"people/{photo.stem}.png"
-        cv2.imwrite(str(mattes / matte), drawn_by_hand(read_rgb(photo), mask, held_out(photo)))
+        cv2.imwrite(str(mattes / matte), drawn_by_hand(image, mask, held_out(photo)))
         entries.append({"photo": name, "matte": matte, "exactness": EXACTNESS["hand"], "is_truth": True})
         counts["people", "mask", "kept"] += 1
     scenes = [

@@ -17,7 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from sources import read_verdicts
 
 from mattekit.photos import write_atomically
@@ -60,8 +60,10 @@ def fetch(photo: Listed, data: Path, root: str = ROOT) -> str | None:
     try:
         with urlopen(photo.url(root), timeout=60) as file, Image.open(file) as image:
             upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, HTTPException) as error:
-        return str(error)
+    except UnidentifiedImageError:
+        return "it is no picture"
+    except (OSError, HTTPException, Image.DecompressionBombError) as error:
+        return str(error) or type(error).__name__
     share = SHORT_SIDE / min(upright.size)
     if share < 1:
         upright = upright.resize([round(side * share) for side in upright.size], Image.Resampling.LANCZOS)
@@ -81,9 +83,9 @@ def main() -> None:
     photos = list(listed_photos())
     with ThreadPoolExecutor(8) as threads:
         faults = list(threads.map(lambda photo: fetch(photo, arguments.data, arguments.root), photos))
-    missing = [(photo, fault) for photo, fault in zip(photos, faults, strict=True) if fault]
+    missing = [(photo, fault) for photo, fault in zip(photos, faults, strict=True) if fault is not None]
     for photo, fault in missing:
-        print(f"{photo.name}: {fault} ({photo.repository})", file=sys.stderr)
+        print(f"{photo.name}: {fault} ({photo.url(arguments.root)})", file=sys.stderr)
     print(f"{len(photos) - len(missing)} of {len(photos)} photos are in {arguments.data}")
     sys.exit(bool(missing))
 

@@ -364,7 +364,7 @@ def test_predict_refuses_what_cannot_be_done(tmp_path, photos, weights, capsys):
 
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.jpg").write_bytes((photos / "b.jpg").read_bytes())
-    suffixes = ".bmp, .heic, .heif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    suffixes = ".bmp, .heic, .heif, .hif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
     none = f"there is no photo in {tmp_path / 'empty'}: no file ends in {suffixes}"
     assert f"{none}; --recursive looks" in refused(tmp_path / "empty", "--weights", weights)
     assert f"{none}\n" in refused(tmp_path / "empty", "--recursive", "--weights", weights)
@@ -427,7 +427,7 @@ def test_predict_says_what_it_leaves_out_of_a_folder(tmp_path, photos, weights, 
     assert predict(photos, "--weights", weights, "--out", photos / "mattes", "--overwrite") == 0
     out, err = capsys.readouterr()
     assert out.startswith("wrote 2 of 2")
-    suffixes = ".bmp, .heic, .heif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+    suffixes = ".bmp, .heic, .heif, .hif, .jpeg, .jpg, .png, .tif, .tiff, .webp"
     assert f"left out of {photos}: 2 (sub-folders, and files that end in none of {suffixes})\n" in err
     (photos / "below").mkdir()
     (photos / "below" / "c.gif").touch()

@@ -89,6 +89,13 @@ def test_a_heic_keeps_its_alpha_and_its_profile(tmp_path, pillow_without_heif):
     assert read.icc_profile == profile
 
 
+def test_white_of_a_grey_heic_of_ten_bits_is_white(tmp_path, pillow_without_heif):
+    grey = (np.uint16([0, 512, 1023]) << 6).repeat(32) * np.ones((32, 1), np.uint16)
+    file = pillow_heif.from_bytes("L;16", grey.shape[::-1], grey.tobytes())
+    file.save(tmp_path / "a.heic", quality=-1)
+    assert read_matte(tmp_path / "a.heic", bits=16)[0, ::32].tolist() == [0, 512 << 6 | 512 >> 4, 65535]
+
+
 def test_a_heic_says_what_reads_it(tmp_path, pillow_without_heif, monkeypatch):
     write_heic(tmp_path / "a.heic", photo())
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
@@ -96,7 +103,8 @@ def test_a_heic_says_what_reads_it(tmp_path, pillow_without_heif, monkeypatch):
         read_image(tmp_path / "a.heic")
 
 
-def test_a_video_is_no_heic(tmp_path, pillow_without_heif):
+def test_a_video_is_no_heic(tmp_path, pillow_without_heif, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(100))
     with pytest.raises(OSError, match="cannot identify image file"):
         read_image(tmp_path / "a.heic")

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         settings = chosen(args, config_of(args))
         source, validation = open_data(args, settings)
         step = pp_matting_step(settings)
-        if not args.resume and is_main():
+        if is_main() and not (args.resume and (args.out / "settings.toml").is_file()):
             warn_of_the_rate(settings)
         scores = train(step, source, settings, args.out, validation=validation, resume=args.resume, progress=is_main())
     except (OSError, TypeError, ValueError, RuntimeError, ImportError) as error:

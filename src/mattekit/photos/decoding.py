@@ -26,7 +26,7 @@ Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _CHANNELS, _PLANAR, _PROFILE = 256, 257, 258, 262, 277, 284, 34675  # of TIFF
 _TIFF_STARTS = (b"II*\0", b"MM\0*")
-_HEIF_STARTS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1"))  # after the length
+_HEIF_BRANDS = b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"
 _HIGHEST = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 _ROUNDING = 1e-6  # how far a float may pass 0 or 1, as resizing and blurring leave it
 _OPENING = threading.Lock()  # filters of warnings are the whole process's
@@ -109,7 +109,7 @@ def _opened(path: Source) -> Iterator[BinaryIO]:
             raise
         except Exception as error:  # Pillow's readers raise what they like
             name = getattr(path, "name", "a stream") if is_stream else os.fspath(cast(Path, path))
-            text = str(error)
+            text = " ".join(str(error).split())
             if isinstance(error, Image.UnidentifiedImageError):  # it would name the file, too
                 text = "cannot identify image file"
             elif isinstance(error, Image.DecompressionBombError):
@@ -186,10 +186,9 @@ def _open(file: BinaryIO) -> ImageFile.ImageFile:
             return Image.open(file)
         except Image.UnidentifiedImageError:
             file.seek(0)
-            if file.read(12)[4:] not in _HEIF_STARTS:
+            if file.read(12)[4:] not in [b"ftyp" + brand for brand in _HEIF_BRANDS]:
                 raise
             _register_heif()
-            file.seek(0)
             return Image.open(file)
 
 
@@ -222,6 +221,8 @@ def _decode(file: BinaryIO) -> Decoded:
             values = np.asarray(image)
             if image.mode == "I" and image.format in ("PNG", "PPM"):  # older Pillows' mode for 16 bits
                 values = values.astype(np.uint16)
+            if image.format == "HEIF":  # its bits are the highest of 16, and the lower ones 0
+                values = values | values >> image.info["bit_depth"]
             pixels = _as_integers(values)
             return _upright(~pixels if tags.get(_PHOTOMETRIC) == 0 else pixels, image.mode, orientation, profile)
         if ";16" in tiles and "RGBa" not in tiles and image.mode in ("RGB", "RGBA", "LA"):  # Pillow keeps 8 bits

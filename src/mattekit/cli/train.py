@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         settings = chosen(args, config_of(args))
         source, validation = open_data(args, settings)
         step = pp_matting_step(settings)
-        if is_main() and not (args.resume and (args.out / "settings.toml").is_file()):
+        if is_main() and own_settings(args) is None:
             warn_of_the_rate(settings)
         scores = train(step, source, settings, args.out, validation=validation, resume=args.resume, progress=is_main())
     except (OSError, TypeError, ValueError, RuntimeError, ImportError) as error:
@@ -114,8 +114,13 @@ def stopped(command: str, error: Exception) -> int:
 
 def config_of(args: argparse.Namespace) -> Path | None:
     """The file of settings: what is named, or else that of the run to be resumed."""
+    return own_settings(args) if args.config is None else args.config
+
+
+def own_settings(args: argparse.Namespace) -> Path | None:
+    """The file of settings of the run to be resumed; None if none is, or there is none yet."""
     own = args.out / "settings.toml"
-    return own if args.config is None and getattr(args, "resume", False) and own.is_file() else args.config
+    return own if getattr(args, "resume", False) and own.is_file() else None
 
 
 def open_data(args: argparse.Namespace, settings: Settings) -> tuple[Source, Source]:

@@ -42,10 +42,10 @@ def read_photo(path: Source) -> Photo:
 
     Raises:
         OSError: If the file is missing, truncated, no image or no regular file; if it is HEIF and pillow-heif is not
-            installed; if its numbers have no agreed scale:
-            integers of 32 bits, and floats outside [0, 1]; if it is a TIFF of a kind that would be read wrong: of 12
-            bits, of 16 with the channels one after another, or in grey with alpha; or if it has more pixels than twice
-            Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``, which the command line sets for photos of 500 million.
+            installed; if its numbers have no agreed scale: integers of 32 bits, and floats outside [0, 1]; if it is a
+            TIFF of a kind that would be read wrong: of 12 bits, of 16 with the channels one after another, or in grey
+            with alpha; or if it has more pixels than twice Pillow's limit, ``PIL.Image.MAX_IMAGE_PIXELS``, which the
+            command line sets for photos of 500 million.
 
     Example:
         >>> from importlib.resources import files

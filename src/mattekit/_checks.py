@@ -30,6 +30,14 @@ def check_nchw(name: str, x: object, channels: int | None = None) -> None:
         raise ValueError(f"{name} must have shape (N, {rule}, H, W), got {tuple(x.shape)}")
 
 
+def check_module(name: str, x: object) -> None:
+    """Check that it is a module."""
+    from torch import nn
+
+    if not isinstance(x, nn.Module):
+        raise TypeError(f"{name} must be a torch.nn.Module, got {type(x).__name__}")
+
+
 def check_floating(name: str, x: Tensor) -> None:
     """Check that a tensor is floating-point."""
     if not x.is_floating_point():

@@ -109,6 +109,12 @@ def test_bad_arguments(options, message):
         FeaturePyramid(Steps(), **{"widths": (4, 5, 6), **options})
 
 
-def test_encoder_is_a_module():
+def test_encoder_says_what_it_returns():
     with pytest.raises(TypeError, match=r"encoder must be a torch.nn.Module, got str"):
         FeaturePyramid("hrnet_w48", (4, 5, 6))
+    with pytest.raises(TypeError, match=r"encoder must have channels and strides, which Linear lacks"):
+        FeaturePyramid(nn.Linear(3, 3), (4, 5, 6))
+    encoder = Steps()
+    encoder.strides = (2, 4)
+    with pytest.raises(ValueError, match=r"encoder must have a stride for each feature, got channels .* \(2, 4\)"):
+        FeaturePyramid(encoder, (4, 5, 6))

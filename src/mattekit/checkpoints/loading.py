@@ -13,6 +13,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from mattekit import __version__
+from mattekit._checks import check_module
 from mattekit.checkpoints.description import contradictions, declared, describe, unwrap
 from mattekit.checkpoints.names import NamedTensors, without_wrappers
 from mattekit.checkpoints.reading import Checkpoint, read_checkpoint
@@ -204,8 +205,7 @@ def save(model: nn.Module, path: str | os.PathLike[str]) -> None:
         >>> again.detail.guidance
         (5,)
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    check_module("model", model)
     if Path(path).suffix != ".safetensors":
         raise ValueError(f"path must end in .safetensors, got {os.fspath(path)!r}")
     network = unwrap(model)

@@ -1,6 +1,5 @@
 """Encoders: backbones that turn an image into features of several resolutions."""
 
-from mattekit.encoders._protocol import Encoder
 from mattekit.encoders.efficientnet_lite import (
     EfficientNetLite,
     efficientnet_lite0,
@@ -22,6 +21,7 @@ from mattekit.encoders.hrnet import (
     hrnet_w48,
     hrnet_w64,
 )
+from mattekit.encoders.protocol import Encoder
 from mattekit.encoders.timm import TimmEncoder
 
 __all__ = [

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_nchw
 from mattekit._init import he_normal_
-from mattekit.encoders._protocol import Encoder
+from mattekit.encoders.protocol import Encoder, check_declaration
 from mattekit.windows import Level, levels_of, size_of, through
 
 
@@ -32,9 +32,10 @@ class FeaturePyramid(nn.Module):
         strides: Their strides.
 
     Raises:
-        TypeError: If ``encoder`` is no module.
-        ValueError: If ``widths`` are not as many as the encoder's features, ``keep`` does not name levels in increasing
-            order, ``plain`` leaves no level to build a pyramid of, or ``channels`` are not as many as ``keep``.
+        TypeError: If ``encoder`` is no module, or has no channels and strides.
+        ValueError: If the encoder has not a stride for each feature, ``widths`` are not as many as its features,
+            ``keep`` does not name levels in increasing order, ``plain`` leaves no level to build a pyramid of, or
+            ``channels`` are not as many as ``keep``.
 
     Source:
         Lin et al. 2017, arXiv 1612.03144, section 3. There all levels have 256 channels; here each has its own, so that
@@ -61,8 +62,8 @@ class FeaturePyramid(nn.Module):
         channels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(encoder, nn.Module):
-            raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
+        check_declaration(encoder)
+        assert isinstance(encoder, nn.Module)
         count = len(encoder.channels)
         keep = tuple(range(count) if keep is None else keep)
         if len(widths) != count:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mattekit import trimap as trimaps
-from mattekit._checks import check_number, check_positive
+from mattekit._checks import check_module, check_number, check_positive
 from mattekit.inference.closed_form import refine_alpha
 from mattekit.inference.folding import check_variances
 from mattekit.inference.guided import guided_upsample
@@ -303,8 +303,7 @@ def _predict(
 ) -> Any:
     if not isinstance(augment, Augmentation | None):
         raise TypeError(f"augment must be an Augmentation or None, got {augment!r}")
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module, got {type(model).__name__}")
+    check_module("model", model)
     pixels = to_pixels(image)
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)

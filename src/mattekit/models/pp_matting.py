@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_floating, check_nchw, check_unit, is_traced
 from mattekit.encoders import Encoder
+from mattekit.encoders.protocol import check_declaration
 from mattekit.models.preprocessing import Preprocessing
 from mattekit.windows import Level, Window, compute_levels, declared, halo, in_order, levels_of, size_of, wholes
 
@@ -219,17 +220,9 @@ def _leave_meta(model: PPMatting, _: object) -> None:
 
 def check_encoder(encoder: object) -> None:
     """Check that it is an `Encoder` of at least two features."""
-    if not isinstance(encoder, nn.Module):
-        raise TypeError(f"encoder must be a torch.nn.Module, got {type(encoder).__name__}")
-    if not isinstance(encoder, Encoder):
-        raise TypeError(f"encoder must have channels and strides, which {type(encoder).__name__} lacks")
-    if len(encoder.channels) < 2:
+    if isinstance(encoder, Encoder) and len(encoder.channels) < 2:
         raise ValueError(f"encoder must have two features at least, got channels {tuple(encoder.channels)}")
-    if len(encoder.strides) != len(encoder.channels):
-        raise ValueError(
-            f"encoder must have a stride for each feature, got channels {tuple(encoder.channels)} "
-            f"and strides {tuple(encoder.strides)}"
-        )
+    check_declaration(encoder)
 
 
 def _expected_by(encoder: Encoder) -> Preprocessing:

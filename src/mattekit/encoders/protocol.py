@@ -5,6 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from mattekit._checks import check_module
+
 
 @runtime_checkable
 class Encoder(Protocol):
@@ -56,3 +58,15 @@ class Encoder(Protocol):
     def __call__(self, image: Tensor, /) -> Sequence[Tensor]:
         """Features of a normalised image, the highest resolution first."""
         ...
+
+
+def check_declaration(encoder: object) -> None:
+    """Check that it is an `Encoder` with a stride for each feature."""
+    check_module("encoder", encoder)
+    if not isinstance(encoder, Encoder):
+        raise TypeError(f"encoder must have channels and strides, which {type(encoder).__name__} lacks")
+    if len(encoder.strides) != len(encoder.channels):
+        raise ValueError(
+            f"encoder must have a stride for each feature, got channels {tuple(encoder.channels)} "
+            f"and strides {tuple(encoder.strides)}"
+        )

@@ -97,6 +97,28 @@ def test_folders_that_are_missing_are_left_out(recipe, data, tmp_path, monkeypat
     assert not list(import_module("evaluate").composed(folder, mattes, "flora"))
 
 
+def test_curate_says_why_a_photo_is_left_out(recipe, data, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    folder, mattes = data
+    for name in ("Santa", "b", "c"):
+        write(folder / f"photos/coco/{name}.png", np.zeros((40, 50, 3), np.uint8))
+    for name, sure in (("Santa", 255), ("b", 255), ("a", 128)):
+        label = np.zeros((40, 50), np.uint8)
+        label[10:30, 10:30] = sure
+        write(tmp_path / f"labels/u2netp/photos/coco/{name}.png", label)
+    for name in ("people", "backgrounds"):
+        shutil.rmtree(folder / name)
+    monkeypatch.setattr("sys.argv", ["curate.py", str(folder), str(tmp_path / "labels"), str(mattes)])
+    import_module("curate").main()
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("photos/coco")]
+    assert told == [
+        "photos/coco drawing left out 1",
+        "photos/coco no label left out 1",
+        "photos/coco one label kept 1",
+        "photos/coco one label left out 1",
+    ]
+
+
 def test_a_label_is_sharpened_by_the_photo_but_not_what_is_held_out(recipe):
     """A mask whose edge is blurred over seven pixels comes back to a third of its error."""
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")

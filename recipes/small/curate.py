@@ -116,14 +116,15 @@ def main() -> None:
             paths = [arguments.labels / teacher / folder / f"{photo.stem}.png" for teacher in ("u2netp", "isnet")]
             name = f"{folder}/{photo.name}"
             unseen.discard(name)
-            if any(word in photo.name for word in DRAWINGS) or not paths[0].exists():
-                counts[folder, "none", "left out"] += 1
+            is_drawing = any(word in photo.name for word in DRAWINGS)
+            if is_drawing or not paths[0].exists():
+                counts[folder, "drawing" if is_drawing else "no label", "left out"] += 1
                 continue
             image = read_rgb(photo)
             first = read_label(paths[0], image)
             second = read_label(paths[1], image) if paths[1].exists() else None
             label = judge(image, first, second, verdicts.get(name), held_out(photo))
-            opinions = "one" if second is None else "two"
+            opinions = "one label" if second is None else "two labels"
             counts[folder, opinions, "left out" if label is None else "kept"] += 1
             if label is None:
                 continue
@@ -148,7 +149,7 @@ def main() -> None:
         if is_scene(read_grey(arguments.labels / "u2netp" / folder / f"{photo.stem}.png"))
     ]
     (mattes / "backgrounds.json").write_text(json.dumps(scenes, indent=0))
-    counts["backgrounds", "one", "kept"] += len(scenes)
+    counts["backgrounds", "one label", "kept"] += len(scenes)
     partial = mattes / "manifest.part"
     partial.write_text(json.dumps(entries, indent=0))
     partial.rename(mattes / "manifest.json")

@@ -16,10 +16,11 @@ from oracles.networks import lively, small
 
 needs_bfloat16 = pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU has no instructions for bfloat16")
 needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
+trace_warns = pytest.mark.filterwarnings("ignore:.*torch.jit")  # torch.jit.trace, which torch.onnx uses, too
 
 
 @needs_onednn
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # what torch.onnx uses, too
+@trace_warns
 @pytest.mark.parametrize("activation", [nn.ReLU(inplace=True), nn.ReLU6()], ids=["ReLU", "ReLU6"])
 @pytest.mark.parametrize("memory_format", [torch.channels_last, torch.contiguous_format])
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ def test_bfloat16_without_its_instructions_is_left_to_torch(monkeypatch):
 
 
 @needs_onednn
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@trace_warns
 @torch.no_grad()
 def test_pointwise_convolutions_call_onednn():
     torch.manual_seed(0)

@@ -120,7 +120,7 @@ def test_a_run_that_stops_says_so(data, weights, tmp_path, monkeypatch, capsys):
     def stops(*arguments, **options):
         raise TrainingError("iteration 7 stopped")
 
-    monkeypatch.setattr("mattekit.training.loop.train", stops)
+    monkeypatch.setattr("mattekit.training.train", stops)
     assert call("train", data, "--weights", weights, "--out", tmp_path, *QUICK) == 1
     assert "mattekit train: iteration 7 stopped" in capsys.readouterr().err
 

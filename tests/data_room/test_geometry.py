@@ -166,10 +166,20 @@ def test_a_blurred_matte_is_unknown_where_it_is_fractional():
         (lambda: RandomCrop(4, around_unknown=2), "around_unknown must be from 0 to 1"),
         (lambda: RandomFlip(-1), "probability must be from 0 to 1"),
         (lambda: RandomAffine(scale=(2, 1)), "scale must be a least and a largest"),
+        (lambda: RandomAffine(scale=1.5), "scale must be a least and a largest"),
+        (lambda: RandomAffine(degrees=-30), "degrees must not be negative"),
         (lambda: RandomBlur((4,)), "sizes must be odd"),
+        (lambda: RandomBlur((2.5,)), "sizes must be odd"),
+        (lambda: RandomBlur(3), "sizes must be odd"),
         (lambda: Resize(0), "size must be positive"),
     ],
 )
 def test_impossible_settings(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_range_is_no_largest_turn():
+    """torchvision's transforms take one."""
+    with pytest.raises(TypeError, match=r"^degrees must be a number, got \(-30, 30\)$"):
+        RandomAffine(degrees=(-30, 30))

@@ -15,6 +15,7 @@ from mattekit import trimap
 from mattekit.data import (
     Compose,
     Loader,
+    MergeForegrounds,
     Mix,
     Pad,
     Position,
@@ -238,6 +239,12 @@ def test_what_is_no_source(source):
     message = rf"source must be a source, such as .*open_folder\(path\) gives, got a {type(source).__name__}"
     with pytest.raises(TypeError, match=message):
         Loader(source, batch_size=1)
+    with pytest.raises(TypeError, match=message):
+        MergeForegrounds(source)
+    with pytest.raises(TypeError, match=message):
+        hold_out(source, 0.5)
+    with pytest.raises(TypeError, match=message.replace("source", r"sources\[1\]", 1)):
+        Mix([Drawn(), source])
 
 
 @pytest.mark.parametrize("skip_errors", [False, True])

@@ -224,6 +224,10 @@ def test_the_papers_crops_are_its_own():
     ("make", "message"),
     [
         (lambda: RandomJpeg((90, 10)), "quality must be"),
+        (lambda: RandomJpeg((50.5, 60)), "quality must be"),
+        (lambda: RandomJpeg(50), "quality must be"),
+        (lambda: RandomDownscale(0.5), "scale must be"),
+        (lambda: RandomDistort(brightness=float("nan")), "brightness must not be negative, got nan"),
         (lambda: RandomDownscale((0.5, 2)), "scale must be"),
         (lambda: RandomNoise(-1), "largest must not be negative"),
         (lambda: RSSN(blurs=()), "blurs must be positive"),

@@ -136,6 +136,8 @@ def test_a_mask_becomes_a_trimap_of_a_band_along_its_edge(kind):
     np.testing.assert_array_equal(alpha, predict(model, photo(), trimap=trimap))
     as_tensor = torch.from_numpy(given)[None, None]
     np.testing.assert_array_equal(alpha, predict(model, photo(), mask=as_tensor))
+    if kind is np.float32:  # NumPy has no bfloat16
+        np.testing.assert_array_equal(alpha, predict(model, photo(), mask=as_tensor.bfloat16()))
 
 
 def test_what_is_no_trimap_or_mask_of_the_photo():

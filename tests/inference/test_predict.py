@@ -305,6 +305,14 @@ def test_variances_beyond_float16_make_no_matte():
             use(model)
 
 
+def test_a_model_without_weights_makes_no_matte():
+    with torch.device("meta"):
+        model = small().eval()
+    for use in (prepare, lambda model: predict(model, photo(64, 96))):
+        with pytest.raises(RuntimeError, match=r"^the model's encoder\.\S+ must hold values, got none on the meta"):
+            use(model)
+
+
 def test_variances_are_read_once():
     """Each read waits for a GPU, and HRNet-W48 has 336 batch norms."""
 

@@ -259,6 +259,25 @@ def test_states_merge():
     assert sorted(parts[1].compute().tolist()) == sorted(expected.tolist())
 
 
+def test_what_was_computed_before_a_merge_is_not_returned_after_it():
+    parts = [SAD() for _ in range(2)]
+    for part, arguments in zip(parts, BATCHES, strict=True):
+        part.update(*arguments)
+        part.compute()
+    parts[0].merge_state(parts[1])
+    expected = torch.cat([metrics.sad(*arguments) for arguments in BATCHES])
+    assert parts[0].compute().item() == pytest.approx(expected.mean().item(), rel=1e-12)
+
+
+@each
+def test_one_image_has_one_value_in_a_tensor(cls):
+    metric, arguments = cls(reduction="none"), [x[:1] for x in BATCHES[0]]
+    assert metric(*arguments).shape == (1,)
+    assert metric.compute().shape == (1,)
+    assert metric.clone().compute().shape == (1,)
+    assert cls()(*arguments).shape == ()
+
+
 WORKER = """
 import sys, torch
 from mattekit.metrics import MSE, SAD
@@ -277,9 +296,9 @@ print(sad.compute().tolist(), mse.compute().item(), flush=True)
 
 
 def test_two_processes_reduce_to_the_same_result(tmp_path):
-    # two images of 0.25, two of 0.5 and one of 0.75; then that one alone, which torchmetrics makes a scalar
+    # two images of 0.25, two of 0.5 and one of 0.75; then that one alone
     mean = (2 * 0.25**2 + 2 * 0.5**2 + 0.75**2) / 5
-    first, second = f"[0.025, 0.025, 0.05, 0.05, 0.075] {mean}", f"0.075 {0.75**2}"
+    first, second = f"[0.025, 0.025, 0.05, 0.05, 0.075] {mean}", f"[0.075] {0.75**2}"
     assert output_of(WORKER, tmp_path / "store") == sorted([first, second] * 2)
 
 

@@ -4,12 +4,14 @@ A blur moves colours, so the matte is blurred with the photo. Noise, compression
 photo alone: the matte and the layers stay what they were.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Integral
 
 import numpy as np
 
 from mattekit._checks import check_nonnegative
-from mattekit.data.geometry import move
+from mattekit.data.geometry import is_span, move
 from mattekit.data.sample import Sample
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 
@@ -23,7 +25,7 @@ class RandomBlur:
         sizes: The kernels to draw from, in pixels, odd.
 
     Raises:
-        ValueError: If a size is even or not positive.
+        ValueError: If there is no size, or one is no odd and positive integer.
 
     Source:
         PaddleSeg's ``RandomBlur``: kernels of 3 to 9, with OpenCV's sigma for them, on the matte too.
@@ -35,8 +37,9 @@ class RandomBlur:
     """
 
     def __init__(self, sizes: tuple[int, ...] = (3, 5, 7, 9)) -> None:
-        if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
-            raise ValueError(f"sizes must be odd and positive, got {sizes!r}")
+        several = isinstance(sizes, Sequence) and len(sizes) > 0
+        if not several or not all(isinstance(size, Integral) and size > 0 and size % 2 for size in sizes):
+            raise ValueError(f"sizes must be odd and positive integers, at least one, got {sizes!r}")
         self.sizes = sizes
 
     def draw(self, sample: Sample, rng: np.random.Generator) -> int:
@@ -95,7 +98,7 @@ class RandomJpeg:
         quality: The least and the largest quality.
 
     Raises:
-        ValueError: If they are not a range within 1 to 100.
+        ValueError: If they are not integers, or no range within 1 to 100.
 
     Example:
         >>> sample = Sample(np.full((4, 4, 3), 100, np.uint8), np.ones((4, 4), np.float32))
@@ -104,8 +107,8 @@ class RandomJpeg:
     """
 
     def __init__(self, quality: tuple[int, int] = (50, 95)) -> None:
-        if len(quality) != 2 or not 1 <= quality[0] <= quality[1] <= 100:
-            raise ValueError(f"quality must be a least and a largest from 1 to 100, got {quality!r}")
+        if not is_span(quality, Integral) or not (quality[0] >= 1 and quality[1] <= 100):
+            raise ValueError(f"quality must be a least and a largest, integers from 1 to 100, got {quality!r}")
         self.quality = quality
 
     def draw(self, sample: Sample, rng: np.random.Generator) -> int:
@@ -140,7 +143,7 @@ class RandomDownscale:
     """
 
     def __init__(self, scale: tuple[float, float] = (0.25, 1.0)) -> None:
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+        if not is_span(scale) or not (scale[0] > 0 and scale[1] <= 1):
             raise ValueError(f"scale must be a least and a largest, above 0 and at most 1, got {scale!r}")
         self.scale = scale
 

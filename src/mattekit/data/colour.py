@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mattekit._checks import check_nonnegative
 from mattekit.data.geometry import check_probability
 from mattekit.data.sample import PICTURES, Sample
 
@@ -21,6 +22,10 @@ class RandomDistort:
         saturation: Likewise.
         hue: The largest turn in degrees, either way.
         probability: How often each of the four is changed.
+
+    Raises:
+        TypeError: If one is no number.
+        ValueError: If one is negative, or the probability not from 0 to 1.
 
     Source:
         Ranges and probabilities: PaddleSeg's ``RandomDistort``, which the paper's "random distortion" is there.
@@ -42,6 +47,9 @@ class RandomDistort:
         hue: float = 18.0,
         probability: float = 0.5,
     ) -> None:
+        ranges = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
+        for name, value in ranges.items():
+            check_nonnegative(name, value)
         check_probability("probability", probability)
         self.brightness = brightness
         self.contrast = contrast

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mattekit._checks import check_number, check_positive
+from mattekit.data.geometry import is_span
 from mattekit.data.pairs import Folder, match
 from mattekit.data.reading import check_one_size, images_by_stem, read_alpha, read_cutout, read_picture
 from mattekit.data.sample import Sample
@@ -60,7 +61,7 @@ class CompositeFolders:
     ) -> None:
         check_number("backgrounds_each", backgrounds_each, Integral)
         check_positive("backgrounds_each", backgrounds_each)
-        if place is not None and (len(place) != 2 or not 0 < place[0] <= place[1] <= 1):
+        if place is not None and (not is_span(place) or not (place[0] > 0 and place[1] <= 1)):
             raise ValueError(f"place must be a least and a largest share, above 0 and at most 1, got {place!r}")
         problems: list[str] = []
         found = {"foreground": images_by_stem(Path(foregrounds), problems)}

@@ -5,13 +5,14 @@ remains what its layers make, I = αF + (1 - α)B, wherever the pixels go, and a
 its edge.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 
-from mattekit._checks import check_number, check_positive
+from mattekit._checks import check_nonnegative, check_number, check_positive
 from mattekit.data.sample import PICTURES, Sample
 
 Move = Callable[[np.ndarray], np.ndarray]
@@ -239,7 +240,8 @@ class RandomAffine:
         shift: The largest shift, as a share of height and width, either way.
 
     Raises:
-        ValueError: If the scale is not a least and a largest, both positive.
+        TypeError: If one of the others is no number.
+        ValueError: If the scale is not a least and a largest, both positive, or one of the others is negative.
 
     Example:
         >>> affine, rng = RandomAffine(degrees=30), np.random.default_rng(0)
@@ -256,8 +258,10 @@ class RandomAffine:
         shear: float = 10.0,
         shift: float = 0.0,
     ) -> None:
-        if len(scale) != 2 or not 0 < scale[0] <= scale[1]:
+        if not is_span(scale) or not scale[0] > 0:
             raise ValueError(f"scale must be a least and a largest, both positive, got {scale!r}")
+        for name, value in (("degrees", degrees), ("shear", shear), ("shift", shift)):
+            check_nonnegative(name, value)
         self.degrees = degrees
         self.scale = scale
         self.shear = shear
@@ -291,3 +295,10 @@ def check_probability(name: str, value: float) -> None:
     check_number(name, value)
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value!r}")
+
+
+def is_span(value: object, kind: type = Real) -> bool:
+    """Whether it is a least and a largest, two finite numbers; with ``Integral``, whole ones."""
+    if not isinstance(value, Sequence | np.ndarray) or len(value) != 2:
+        return False
+    return all(isinstance(end, kind) and math.isfinite(end) for end in value) and bool(value[0] <= value[1])

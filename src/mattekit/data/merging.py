@@ -7,7 +7,7 @@ import numpy as np
 from mattekit.data.composites import compose
 from mattekit.data.geometry import check_probability, resize
 from mattekit.data.sample import Sample
-from mattekit.data.sources import Source, group_of, name_of
+from mattekit.data.sources import Source, check_source, group_of, name_of
 
 
 class MergeForegrounds:
@@ -21,6 +21,7 @@ class MergeForegrounds:
         probability: How many are merged.
 
     Raises:
+        TypeError: If ``source`` is no source, such as a folder's path.
         ValueError: If the probability is not from 0 to 1, or, when it is called, a sample has no layers.
 
     Source:
@@ -35,6 +36,7 @@ class MergeForegrounds:
     """
 
     def __init__(self, source: Source, probability: float = 0.5) -> None:
+        check_source("source", source)
         check_probability("probability", probability)
         self.source = source
         self.probability = probability

@@ -58,6 +58,7 @@ class Mix:
         length: Samples of an epoch, where there are weights; by default as many as the sources have together.
 
     Raises:
+        TypeError: If one is no source, such as a folder's path.
         ValueError: If there is no source, one is empty, the weights are not one a source and positive, or an epoch is
             too short for a source to have a sample of it.
 
@@ -72,6 +73,8 @@ class Mix:
         self, sources: Sequence[Source], weights: Sequence[float] | None = None, *, length: int | None = None
     ) -> None:
         self.sources = tuple(sources)
+        for index, source in enumerate(self.sources):
+            check_source(f"sources[{index}]", source)
         if not self.sources or not all(len(source) for source in self.sources):
             raise ValueError(f"sources must be at least one and none empty, got {[len(s) for s in self.sources]}")
         counts = np.array([len(source) for source in self.sources])

@@ -39,6 +39,17 @@ def fold_batch_norms(network: nn.Module, *, sequences: bool = True) -> int:
     return folded
 
 
+def check_values(network: nn.Module) -> None:
+    """Check that no parameter or buffer is on the meta device, as those of a network that was never given its weights.
+
+    Raises:
+        RuntimeError: If one is.
+    """
+    for name, x in itertools.chain(network.named_parameters(), network.named_buffers()):
+        if x.is_meta:
+            raise RuntimeError(f"the model's {name} must hold values, got none on the meta device: load weights first")
+
+
 def check_variances(network: nn.Module) -> None:
     """Check that no batch norm has an infinite variance: it would return its bias whatever it takes, and hide that.
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mattekit import trimap as trimaps
 from mattekit._checks import check_module, check_number, check_positive
 from mattekit.inference.closed_form import refine_alpha
-from mattekit.inference.folding import check_variances
+from mattekit.inference.folding import check_values, check_variances
 from mattekit.inference.guided import guided_upsample
 from mattekit.inference.pixels import to_pixels
 from mattekit.inference.running import (
@@ -173,7 +173,8 @@ def predict(
             or ``max_memory`` is too little for the photo whatever the windows.
         RuntimeError: If the model's detail map, semantic logits or matte is not finite. A matte alone would not show
             it: where the logits are NaN, their argmax is the foreground. And if a batch norm's variance is infinite, as
-            a large one is in float16: it would return its bias whatever it takes.
+            a large one is in float16: it would return its bias whatever it takes. And if a weight is on the meta
+            device.
 
     Source:
         PaddleSeg's test-time policy, LimitShort, then ResizeToIntMult by 32, in OpenCV's arithmetic; a photo of uint8
@@ -308,6 +309,7 @@ def _predict(
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)
     shrunk = limited(model, pixels, max_short_side)
+    check_values(model)
     check_variances(model)
     views = [(1, False)]
     if augment is not None:
@@ -349,11 +351,12 @@ def _trimap_of(trimap: _Hint, mask: _Hint, size: tuple[int, int]) -> np.ndarray 
     shape = size if isinstance(hint, np.ndarray) else (1, 1, *size)
     if tuple(hint.shape) != shape:
         raise ValueError(f"{name} must have the photo's height and width, in shape {shape}, got {tuple(hint.shape)}")
-    array = hint if isinstance(hint, np.ndarray) else hint.detach().cpu().numpy()[0, 0]
+    given: Any = hint if isinstance(hint, np.ndarray) else hint.detach().cpu()
     if mask is None:
-        return trimaps.validate(array)
-    # of a square kernel the width costs nothing
-    return trimaps.from_mask(array, width=max(round(min(size) / MASK_BAND), 1), kernel="square")
+        known = trimaps.validate(given)
+    else:  # of a square kernel the width costs nothing
+        known = trimaps.from_mask(given, width=max(round(min(size) / MASK_BAND), 1), kernel="square")
+    return known if isinstance(known, np.ndarray) else known[0, 0].numpy()
 
 
 def _enlarged(x: np.ndarray, name: str, view: np.ndarray, pixels: np.ndarray, guided: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_choice
 from mattekit.inference.activations import cpu_has_bfloat16, direct_pointwise, fuse_activations, runs_in_onednn
-from mattekit.inference.folding import check_variances, fold_batch_norms, is_convolution
+from mattekit.inference.folding import check_values, check_variances, fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
 from mattekit.models import PPMatting, PPMattingOutput
@@ -59,7 +59,8 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         TypeError: If ``model`` is no `PPMatting`.
         ValueError: If ``model`` is in training mode, or ``precision`` is no such choice or not for the model's device.
         RuntimeError: If ``compile`` is set and there is no compiler; if what a module declares as ``folds`` gives other
-            numbers; or if a batch norm's variance is infinite, as a large one is in float16.
+            numbers; if a batch norm's variance is infinite, as a large one is in float16; or if a weight is on the meta
+            device.
 
     Warns:
         UserWarning: If ``precision`` is ``"bfloat16"`` on a CPU that has no instructions for it.
@@ -106,6 +107,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         )
     if compile:
         _check_compiler(device)
+    check_values(model)
     check_variances(model)
     return PreparedMatting(model, _DTYPES[precision], compile=compile)
 

@@ -7,6 +7,7 @@ metrics' own files.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, Literal
 
 import torch
@@ -73,6 +74,22 @@ class _ImageMetric(Metric):
         super()._apply(move, exclude_state)
         self._dtype = torch.float32 if self.device.type == "mps" else dtype  # MPS has no float64
         return self
+
+    def _wrap_compute(self, compute: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """Keep one value an image where there is one image: torchmetrics makes a scalar of it."""
+        wrapped = super()._wrap_compute(compute)
+
+        @wraps(compute)
+        def computed() -> Tensor:
+            values = wrapped()
+            return values.reshape(-1) if self.reduction == "none" else values
+
+        return computed
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Add the images of another metric, or of its state, as torchmetrics does."""
+        super().merge_state(incoming_state)
+        self._computed = None  # torchmetrics would go on to return what it had computed without them
 
     def _score(self, batch: Batch) -> Any:
         raise NotImplementedError

@@ -5,7 +5,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from mattekit.data import Sample, Source
-from mattekit.data.sources import check_index, group_of, name_of
+from mattekit.data.sources import check_index, check_source, group_of, name_of
 
 
 class Part:
@@ -51,6 +51,7 @@ def hold_out(source: Source, share: float) -> tuple[Part, Part]:
         The samples to train on, and those to validate on.
 
     Raises:
+        TypeError: If ``source`` is no source, such as a folder's path.
         ValueError: If there are fewer than two samples or foregrounds, or the share is out of range.
 
     Example:
@@ -59,6 +60,7 @@ def hold_out(source: Source, share: float) -> tuple[Part, Part]:
         >>> len(training), validation.indices
         (38, (10, 30))
     """
+    check_source("source", source)
     if not 0 < share < 1:
         raise ValueError(f"share must be above 0 and below 1, got {share!r}")
     groups = [group_of(source, index) for index in range(len(source))]

@@ -241,7 +241,7 @@ def _check_features(features: object, encoder: Encoder, size: Sequence[int]) -> 
     """
     if torch.compiler.is_compiling():
         return
-    if not isinstance(features, list | tuple):
+    if not isinstance(features, (list, tuple)):
         raise TypeError(f"encoder must return a list or tuple of features, got {type(features).__name__}")
     known = [(x, c) for x, c in zip(features, encoder.channels, strict=False) if isinstance(x, Tensor)]
     found = tuple(feature.shape[1] for feature, _ in known)

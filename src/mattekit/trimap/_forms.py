@@ -20,7 +20,7 @@ Array = TypeVar("Array", Tensor, np.ndarray)
 
 def to_tensor(name: str, x: Tensor | np.ndarray) -> Tensor:
     """Check that there is one value a pixel, and return it as (N, 1, H, W)."""
-    if not isinstance(x, Tensor | np.ndarray):
+    if not isinstance(x, (Tensor, np.ndarray)):
         raise TypeError(f"{name} must be a torch.Tensor or a numpy.ndarray, got {type(x).__name__}")
     if isinstance(x, Tensor):
         check_nchw(name, x, 1)

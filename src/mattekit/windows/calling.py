@@ -49,6 +49,6 @@ def wholes(args: Any, tile_bytes: int | None = None) -> Any:
         for level in in_order([args]):
             level.whole(tile_bytes)
         return args.whole()
-    if isinstance(args, list | tuple) and not isinstance(args, torch.Size):
+    if isinstance(args, (list, tuple)) and not isinstance(args, torch.Size):
         return tuple(wholes(x, tile_bytes) for x in args)
     return args

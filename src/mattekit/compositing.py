@@ -197,7 +197,7 @@ def _background_image(background: Tensor | Colour | Checkerboard, foreground: Te
 
 def check_colour(name: str, colour: object) -> None:
     """Check that it is three numbers in [0, 1]."""
-    if not isinstance(colour, Sequence | np.ndarray) or not all(isinstance(value, Real) for value in colour):
+    if not isinstance(colour, (Sequence, np.ndarray)) or not all(isinstance(value, Real) for value in colour):
         raise TypeError(f"{name} must be a colour, three numbers in [0, 1], got {type(colour).__name__}")
     if len(colour) != 3 or not all(0 <= value <= 1 for value in colour):
         raise ValueError(f"{name} must be a colour, three numbers in [0, 1], got {tuple(colour)}")

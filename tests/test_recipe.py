@@ -89,34 +89,58 @@ def test_folders_that_are_missing_are_left_out(recipe, data, tmp_path, monkeypat
     sure = np.zeros((40, 50), np.uint8)
     sure[10:30, 10:30] = 255
     write(tmp_path / "labels/u2netp/photos/coco/a.png", sure)
-    monkeypatch.setattr("sys.argv", ["curate.py", str(folder), str(tmp_path / "labels"), str(mattes)])
-    import_module("curate").main()
+    curate(monkeypatch, {"photos/coco/a.png": "u2netp"}, folder, tmp_path / "labels", mattes)
     assert [entry["photo"] for entry in json.loads((mattes / "manifest.json").read_text())] == ["photos/coco/a.png"]
     assert json.loads((mattes / "backgrounds.json").read_text()) == []
     assert import_module("mix").Mixture(folder, mattes, 32)(np.random.default_rng(0)).image.shape == (32, 32, 3)
     assert not list(import_module("evaluate").composed(folder, mattes, "flora"))
 
 
+def curate(monkeypatch, verdicts, *paths):
+    monkeypatch.setattr(import_module("curate"), "read_verdicts", lambda: verdicts)
+    monkeypatch.setattr("sys.argv", ["curate.py", *map(str, paths)])
+    import_module("curate").main()
+
+
 def test_curate_says_why_a_photo_is_left_out(recipe, data, tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     folder, mattes = data
-    for name in ("Santa", "b", "c"):
+    verdicts = {
+        "a": "u2netp",
+        "b": "isnet",
+        "c": "isnet",
+        "d": "neither",
+        "f": "u2netp",
+        "Santa": "u2netp",
+        "gone": "isnet",
+    }
+    labels = {"u2netp": ("a", "b", "c", "d", "e", "Santa"), "isnet": ("c",)}
+    for name in "abcdef":
         write(folder / f"photos/coco/{name}.png", np.zeros((40, 50, 3), np.uint8))
-    for name, sure in (("Santa", 255), ("b", 255), ("a", 128)):
-        label = np.zeros((40, 50), np.uint8)
-        label[10:30, 10:30] = sure
-        write(tmp_path / f"labels/u2netp/photos/coco/{name}.png", label)
+    write(folder / "photos/coco/Santa.png", np.zeros((40, 50, 3), np.uint8))
+    for teacher, names in labels.items():
+        for name in names:
+            write(tmp_path / f"labels/{teacher}/photos/coco/{name}.png", np.zeros((40, 50), np.uint8))
     for name in ("people", "backgrounds"):
         shutil.rmtree(folder / name)
-    monkeypatch.setattr("sys.argv", ["curate.py", str(folder), str(tmp_path / "labels"), str(mattes)])
-    import_module("curate").main()
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("photos/coco")]
+    verdicts = {f"photos/coco/{name}.png": verdict for name, verdict in verdicts.items()}
+    curate(monkeypatch, verdicts, folder, tmp_path / "labels", mattes)
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("photos/coco", "verdicts"))]
     assert told == [
-        "photos/coco drawing left out 1",
-        "photos/coco no label left out 1",
-        "photos/coco one label kept 1",
-        "photos/coco one label left out 1",
+        "photos/coco a drawing 1",
+        "photos/coco a label is missing 2",
+        "photos/coco kept 2",
+        "photos/coco neither label is right 1",
+        "photos/coco nobody looked at it 1",
+        "verdicts without a photo 1",
     ]
+    entries = json.loads((mattes / "manifest.json").read_text())
+    assert [(entry["photo"], entry["is_truth"]) for entry in entries] == [
+        ("photos/coco/a.png", False), ("photos/coco/c.png", True),
+    ]  # fmt: skip
+    for entry in entries:
+        assert (mattes / entry["matte"]).exists()
+        assert (mattes / entry["trusted"]).exists()
 
 
 def test_a_label_is_sharpened_by_the_photo_but_not_what_is_held_out(recipe):
@@ -127,12 +151,12 @@ def test_a_label_is_sharpened_by_the_photo_but_not_what_is_held_out(recipe):
     cv2.circle(alpha, (80, 80), 40, 255, -1)
     image = np.where(alpha[..., None] > 0, np.uint8([200, 60, 40]), np.uint8([20, 120, 90]))
     mask = cv2.GaussianBlur(alpha, (0, 0), 1.5)
-    matte, trusted, _ = curate.judge(image, mask, mask, "isnet", False)
+    matte, trusted, _ = curate.judge(image, mask, mask, False)
     assert cv2.absdiff(matte, alpha).mean() < 0.3 * cv2.absdiff(mask, alpha).mean()
     assert (trusted == 255).all()
     assert_equal = np.testing.assert_array_equal
-    assert_equal(curate.judge(image, mask, mask, "isnet", True)[0], curate.solid(mask))
-    assert_equal(curate.judge(image, mask, None, "u2netp", True)[0], mask)
+    assert_equal(curate.judge(image, mask, mask, True)[0], curate.solid(mask))
+    assert_equal(curate.judge(image, mask, None, True)[0], mask)
 
 
 def test_a_mask_drawn_by_hand_follows_the_photo(recipe):
@@ -160,10 +184,11 @@ def test_a_label_of_another_size_is_named(recipe, tmp_path):
 def test_a_label_that_is_not_used_is_not_made(recipe):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     is_used = import_module("label").is_used
-    assert [verdict for verdict in ("isnet", "u2netp", "neither", None) if is_used("u2netp", verdict)] == [
-        "isnet", "u2netp", None,
-    ]  # fmt: skip
-    assert [verdict for verdict in ("isnet", "u2netp", "neither", None) if is_used("isnet", verdict)] == ["isnet", None]
+    verdicts = ("isnet", "u2netp", "neither", None)
+    assert [verdict for verdict in verdicts if is_used("u2netp", "photos/a/b.jpg", verdict)] == ["isnet", "u2netp"]
+    assert [verdict for verdict in verdicts if is_used("isnet", "photos/a/b.jpg", verdict)] == ["isnet"]
+    assert is_used("u2netp", "backgrounds/grocery/b.jpg", None)
+    assert not is_used("isnet", "backgrounds/grocery/b.jpg", None)
 
 
 def test_a_file_that_cannot_be_read_is_named(recipe, tmp_path):
@@ -388,7 +413,7 @@ def raise_timeout(*arguments, **others):
 def test_the_listed_photos_can_be_fetched(recipe):
     listed = list(import_module("fetch").listed_photos())
 
-    assert len({photo.name for photo in listed}) == len(listed) == 5_613
-    assert "each of 5,613 photos" in (RECIPE / "README.md").read_text()
+    assert len({photo.name for photo in listed}) == len(listed) == 5_037
+    assert "each of 5,037 photos" in (RECIPE / "README.md").read_text()
     assert {len(photo.commit) for photo in listed} == {40}
     assert all(photo.path and photo.name.endswith(".jpg") and photo.repository.count("/") == 1 for photo in listed)

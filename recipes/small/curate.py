@@ -2,11 +2,12 @@
 
     python curate.py DATA LABELS MATTES
 
-``verdicts.tsv`` has photos of which somebody looked at both teachers' cut-outs, and which was found right. Of the
-others one is kept where both teachers agree on what its subject is, or, without a second opinion, where the first is
-sure. The matte is the second teacher's where there is a choice, as it knows edges and thin parts better; where the two
-agree on the subject, pixels on which they differ are hardly trusted. Closed form draws the transition of what is
-trained on by the photo's colours; what is held out stays as the teacher, or the hand that drew the mask, has it.
+``verdicts.tsv`` has photos of which somebody looked at both teachers' cut-outs, and which was found right; a photo that
+nobody looked at is left out. The matte is the second teacher's where there is a choice, as it knows edges and thin
+parts better; where the two agree on the subject, pixels on which they differ are hardly trusted. Closed form draws the
+transition of what is trained on by the photo's colours; what is held out stays as the teacher, or the hand that drew
+the mask, has it.
+
 ``MATTES/manifest.json`` lists what was kept, ``MATTES/backgrounds.json`` the backgrounds in which the first teacher is
 not sure of a subject.
 """
@@ -14,11 +15,13 @@ not sure of a subject.
 import argparse
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
-from label import photo_folders
+from label import BACKGROUNDS, TEACHERS, is_used, photo_folders
 from sources import DRAWINGS, held_out, listed, read_grey, read_rgb, read_verdicts
 
 from mattekit.inference import refine_alpha
@@ -63,29 +66,28 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return 1.0 if either == 0 else float((first & second).sum() / either)
 
 
-def judge(
-    image: np.ndarray, first: np.ndarray, second: np.ndarray | None, verdict: str | None, is_held_out: bool
-) -> tuple | None:
-    """Matte, trusted pixels and exactness of a photo; None to leave it out. What is held out is not sharpened."""
-    agreed = second is not None and do_agree(first, second)
+def reason_to_leave_out(name: str, verdict: str | None, missing: bool) -> str | None:
+    """Why a photo is left out; None if it is kept."""
+    if any(word in Path(name).name for word in DRAWINGS):
+        return "a drawing"
     if verdict is None:
-        verdict = "isnet" if agreed else "u2netp" if second is None and is_sure(first) else "neither"
-    if verdict == "neither" or (verdict == "isnet" and second is None):
-        return None
-    if verdict == "u2netp":
-        mask, doubted, trust = first, (first > 25) & (first < 230), 96
+        return "nobody looked at it"
+    if verdict == "neither":
+        return "neither label is right"
+    return "a label is missing" if missing else None
+
+
+def judge(
+    image: np.ndarray, first: np.ndarray, second: np.ndarray | None, is_held_out: bool
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Matte, trusted pixels and exactness by the second teacher, if there is one. What is held out is not sharpened."""
+    if second is None:
+        whose, mask, doubted, trust = "u2netp", first, (first > 25) & (first < 230), 96
     else:
-        assert second is not None
         differ = cv2.blur(np.abs(first.astype(np.float32) - second), (7, 7)) > 128
-        mask, doubted, trust = solid(second), differ & agreed, 64
-    matte = mask if is_held_out else sharpened(image, mask, verdict)
-    return matte, np.where(doubted, trust, 255).astype(np.uint8), EXACTNESS[verdict]
-
-
-def is_sure(first: np.ndarray) -> bool:
-    """Whether the first teacher is sure of a subject."""
-    sure, unsure = (first > 230).mean(), ((first > 25) & (first <= 230)).mean()
-    return bool(0.03 < sure < 0.85 and unsure <= 0.25 * sure)
+        whose, mask, doubted, trust = "isnet", solid(second), differ & do_agree(first, second), 64
+    matte = mask if is_held_out else sharpened(image, mask, whose)
+    return matte, np.where(doubted, trust, 255).astype(np.uint8), EXACTNESS[whose]
 
 
 def do_agree(first: np.ndarray, second: np.ndarray) -> bool:
@@ -99,6 +101,35 @@ def is_scene(first: np.ndarray) -> bool:
     return bool(sure < max(0.02, 0.6 * unsure))
 
 
+def curate_photo(name: str, verdict: str | None, data: Path, labels: Path, mattes: Path) -> dict | str:
+    """Write what is kept of a photo, and return its entry in the manifest, or why it is left out."""
+    paths = [
+        labels / teacher / f"{Path(name).with_suffix('.png')}"
+        for teacher in TEACHERS
+        if is_used(teacher, name, verdict)
+    ]
+    reason = reason_to_leave_out(name, verdict, not all(path.exists() for path in paths))
+    if reason is not None:
+        return reason
+    image = read_rgb(data / name)
+    first, second = [*(read_label(path, image) for path in paths), None][:2]
+    matte, trusted, exactness = judge(image, first, second, held_out(data / name))
+    stem = Path(name).with_suffix("")
+    files = {"matte": f"{stem}.matte.png", "trusted": f"{stem}.trusted.png"}
+    for file, pixels in zip(files.values(), (matte, trusted), strict=True):
+        cv2.imwrite(str(mattes / file), pixels)
+    return {"photo": name, **files, "exactness": exactness, "is_truth": verdict == "isnet"}
+
+
+def curate_person(photo: Path, data: Path, mattes: Path) -> dict:
+    """Write the matte of a photo of ``people``, and return its entry in the manifest."""
+    image = read_rgb(photo)
+    mask = read_label(data / "people/mask" / f"{photo.stem}.png", image)
+    matte = f"people/{photo.stem}.png"
+    cv2.imwrite(str(mattes / matte), drawn_by_hand(image, mask, held_out(photo)))
+    return {"photo": f"people/image/{photo.name}", "matte": matte, "exactness": EXACTNESS["hand"], "is_truth": True}
+
+
 def main() -> None:
     """Judge every photo and write the mattes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -106,56 +137,37 @@ def main() -> None:
     parser.add_argument("labels", type=Path)
     parser.add_argument("mattes", type=Path)
     arguments = parser.parse_args()
-    data, mattes = arguments.data, arguments.mattes
+    data, labels, mattes = arguments.data, arguments.labels, arguments.mattes
 
-    entries, counts, verdicts = [], Counter(), read_verdicts()
-    unseen = set(verdicts)
-    for folder in photo_folders(data):
+    verdicts, folders = read_verdicts(), photo_folders(data)
+    for folder in (*folders, "people"):
         (mattes / folder).mkdir(parents=True, exist_ok=True)
-        for photo in sorted((data / folder).iterdir()):
-            paths = [arguments.labels / teacher / folder / f"{photo.stem}.png" for teacher in ("u2netp", "isnet")]
-            name = f"{folder}/{photo.name}"
-            unseen.discard(name)
-            is_drawing = any(word in photo.name for word in DRAWINGS)
-            if is_drawing or not paths[0].exists():
-                counts[folder, "drawing" if is_drawing else "no label", "left out"] += 1
-                continue
-            image = read_rgb(photo)
-            first = read_label(paths[0], image)
-            second = read_label(paths[1], image) if paths[1].exists() else None
-            label = judge(image, first, second, verdicts.get(name), held_out(photo))
-            opinions = "one label" if second is None else "two labels"
-            counts[folder, opinions, "left out" if label is None else "kept"] += 1
-            if label is None:
-                continue
-            matte, trusted, exactness = label
-            files = {"matte": f"{folder}/{photo.stem}.matte.png", "trusted": f"{folder}/{photo.stem}.trusted.png"}
-            for file, pixels in zip(files.values(), (matte, trusted), strict=True):
-                cv2.imwrite(str(mattes / file), pixels)
-            is_truth = verdicts.get(name) == "isnet"
-            entries.append({"photo": name, **files, "exactness": exactness, "is_truth": is_truth})
-    (mattes / "people").mkdir(parents=True, exist_ok=True)
-    for photo in listed(data / "people/image"):
-        image = read_rgb(photo)
-        mask = read_label(data / "people/mask" / f"{photo.stem}.png", image)
-        name, matte = f"people/image/{photo.name}", f"people/{photo.stem}.png"
-        cv2.imwrite(str(mattes / matte), drawn_by_hand(image, mask, held_out(photo)))
-        entries.append({"photo": name, "matte": matte, "exactness": EXACTNESS["hand"], "is_truth": True})
-        counts["people", "mask", "kept"] += 1
+    names = [f"{folder}/{photo.name}" for folder in folders for photo in listed(data / folder)]
+    with ThreadPoolExecutor() as threads:
+        judged = list(
+            threads.map(partial(curate_photo, data=data, labels=labels, mattes=mattes), names, map(verdicts.get, names))
+        )
+        people = list(threads.map(partial(curate_person, data=data, mattes=mattes), listed(data / "people/image")))
+    entries = [entry for entry in judged if isinstance(entry, dict)] + people
+    counts = Counter(
+        (Path(name).parent.as_posix(), entry if isinstance(entry, str) else "kept")
+        for name, entry in zip(names, judged, strict=True)
+    )
+    counts["people", "kept"] = len(people)
     scenes = [
         f"{folder}/{photo.name}"
-        for folder in ("backgrounds/wallpapers", "backgrounds/grocery")
+        for folder in BACKGROUNDS
         for photo in listed(data / folder)
-        if is_scene(read_grey(arguments.labels / "u2netp" / folder / f"{photo.stem}.png"))
+        if is_scene(read_grey(labels / "u2netp" / folder / f"{photo.stem}.png"))
     ]
     (mattes / "backgrounds.json").write_text(json.dumps(scenes, indent=0))
-    counts["backgrounds", "one label", "kept"] += len(scenes)
-    partial = mattes / "manifest.part"
-    partial.write_text(json.dumps(entries, indent=0))
-    partial.rename(mattes / "manifest.json")
+    counts["backgrounds", "kept"] = len(scenes)
+    unfinished = mattes / "manifest.part"
+    unfinished.write_text(json.dumps(entries, indent=0))
+    unfinished.rename(mattes / "manifest.json")
     for key, number in sorted(counts.items()):
         print(*key, number)
-    print("verdicts without a photo", len(unseen))
+    print("verdicts without a photo", len(verdicts.keys() - set(names)))
 
 
 if __name__ == "__main__":

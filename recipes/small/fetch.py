@@ -2,8 +2,9 @@
 
     python fetch.py DATA
 
-Photos that are there already are left alone, so the run can be stopped and started again. What ``verdicts.tsv`` calls
-``neither`` is not fetched: nothing would use it. Files that cannot be had are named at the end, with exit status 1.
+Photos that are there already are left alone, so the run can be stopped and started again. Only what ``verdicts.tsv``
+says that a teacher gets right is fetched: nothing would use the rest. Files that cannot be had are named at the end,
+with exit status 1.
 """
 
 import argparse
@@ -41,14 +42,14 @@ class Listed:
 
 
 def listed_photos() -> Iterator[Listed]:
-    """The photos of ``photos.tsv`` but for those that neither teacher gets right."""
+    """The photos of ``photos.tsv`` that a teacher gets right."""
     verdicts = read_verdicts()
     with Path(__file__).with_name("photos.tsv").open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             name = f"photos/{line['folder']}/{line['file']}"
             source, _, path = line["from"].partition(" ")
             repository, _, commit = source.partition("@")
-            if verdicts.get(name) != "neither":
+            if verdicts.get(name) in ("isnet", "u2netp"):
                 yield Listed(name, repository, commit, path)
 
 

@@ -1,10 +1,9 @@
 """Label photos with a teacher: one soft mask a photo, 8-bit grey PNG at the photo's size.
 
-    python label.py u2netp DATA/teachers/u2netp.onnx DATA LABELS [--folders photos/clothing ...] [--threads 1]
+    python label.py u2netp DATA/teachers/u2netp.onnx DATA LABELS [--threads 1]
 
-Photos that have a label already are left alone, so the run can be stopped and started again. So are those of which
-``verdicts.tsv`` says that the label would not be used. The first teacher takes about 0.6 s a photo on one core, the
-second several seconds.
+Photos that have a label already are left alone, so the run can be stopped and started again. Those whose label
+`curate.py` would not use get none. The first teacher takes about 0.6 s a photo on one core, the second several seconds.
 """
 
 import argparse
@@ -17,7 +16,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from PIL import Image
-from sources import read_verdicts
+from sources import listed, read_verdicts
+
+BACKGROUNDS = ("backgrounds/wallpapers", "backgrounds/grocery")
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,9 @@ def label(session: onnxruntime.InferenceSession, teacher: Teacher, photo: Path) 
     return grey.resize(image.size, Image.Resampling.BILINEAR)
 
 
-def is_used(teacher: str, verdict: str | None) -> bool:
-    """Whether `curate.py` looks at the teacher's label of a photo: at the first one's also to judge the second's."""
-    return verdict is None or verdict == "isnet" or verdict == teacher
+def is_used(teacher: str, name: str, verdict: str | None) -> bool:
+    """Whether `curate.py` looks at the teacher's label: the first one also judges the second, and backgrounds."""
+    return verdict in ("isnet", teacher) or (teacher == "u2netp" and name.startswith("backgrounds/"))
 
 
 def scattered(photo: Path) -> bytes:
@@ -88,23 +89,22 @@ def photo_folders(data: Path) -> list[str]:
 
 
 def main() -> None:
-    """Label every photo of the folders."""
+    """Label every photo whose label is used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("teacher", choices=TEACHERS)
     parser.add_argument("model", type=Path, help="the teacher's ONNX file, or the unpacked npm package of IS-Net")
     parser.add_argument("data", type=Path)
     parser.add_argument("labels", type=Path)
-    parser.add_argument("--folders", nargs="+", help="default: all in DATA/photos")
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
 
     session, verdicts = session_of(arguments.model, arguments.threads), read_verdicts()
-    for folder in arguments.folders or photo_folders(arguments.data):
+    for folder in (*photo_folders(arguments.data), *BACKGROUNDS):
         out = arguments.labels / arguments.teacher / folder
         out.mkdir(parents=True, exist_ok=True)
-        for photo in sorted((arguments.data / folder).iterdir(), key=scattered):
-            target = out / f"{photo.stem}.png"
-            if is_used(arguments.teacher, verdicts.get(f"{folder}/{photo.name}")) and not target.exists():
+        for photo in sorted(listed(arguments.data / folder), key=scattered):
+            target, name = out / f"{photo.stem}.png", f"{folder}/{photo.name}"
+            if is_used(arguments.teacher, name, verdicts.get(name)) and not target.exists():
                 partial = target.with_suffix(".part")
                 label(session, TEACHERS[arguments.teacher], photo).save(partial, format="png")
                 partial.rename(target)

@@ -76,6 +76,15 @@ def check_number(name: str, value: object, kind: type = Real) -> None:
         raise TypeError(f"{name} must be {whole}, got {value!r}")
 
 
+def is_span(value: object, kind: type = Real) -> bool:
+    """Whether it is a least and a largest, two finite numbers; with ``Integral``, whole ones."""
+    import numpy as np
+
+    if not isinstance(value, Sequence | np.ndarray) or len(value) != 2:
+        return False
+    return all(isinstance(end, kind) and math.isfinite(end) for end in value) and bool(value[0] <= value[1])
+
+
 def check_positive(name: str, value: float) -> None:
     """Check that a number is above zero, and finite."""
     check_number(name, value)

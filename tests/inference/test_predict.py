@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mattekit.inference import predict, prepare
-from mattekit.inference.folding import check_variances
+from mattekit.inference.folding import check_weights
 from mattekit.models import PPMattingOutput, Preprocessing, pp_matting
 from oracles.networks import small, trained_looking
 
@@ -323,7 +323,7 @@ def test_variances_are_read_once():
 
     reads = []
     with Reads():
-        check_variances(small())
+        check_weights(small())
     assert len(reads) == 1
 
 

@@ -10,8 +10,8 @@ from numbers import Integral
 
 import numpy as np
 
-from mattekit._checks import check_nonnegative
-from mattekit.data.geometry import is_span, move
+from mattekit._checks import check_nonnegative, is_span
+from mattekit.data.geometry import move
 from mattekit.data.sample import Sample
 from mattekit.trimap import BACKGROUND, FOREGROUND, UNKNOWN
 

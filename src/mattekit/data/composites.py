@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mattekit._checks import check_number, check_positive
-from mattekit.data.geometry import is_span
+from mattekit._checks import check_number, check_positive, is_span
 from mattekit.data.pairs import Folder, match
 from mattekit.data.reading import check_one_size, images_by_stem, read_alpha, read_cutout, read_picture
 from mattekit.data.sample import Sample

@@ -5,14 +5,13 @@ remains what its layers make, I = αF + (1 - α)B, wherever the pixels go, and a
 its edge.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
-from mattekit._checks import check_nonnegative, check_number, check_positive
+from mattekit._checks import check_nonnegative, check_number, check_positive, is_span
 from mattekit.data.sample import PICTURES, Sample
 
 Move = Callable[[np.ndarray], np.ndarray]
@@ -295,10 +294,3 @@ def check_probability(name: str, value: float) -> None:
     check_number(name, value)
     if not 0 <= value <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value!r}")
-
-
-def is_span(value: object, kind: type = Real) -> bool:
-    """Whether it is a least and a largest, two finite numbers; with ``Integral``, whole ones."""
-    if not isinstance(value, Sequence | np.ndarray) or len(value) != 2:
-        return False
-    return all(isinstance(end, kind) and math.isfinite(end) for end in value) and bool(value[0] <= value[1])

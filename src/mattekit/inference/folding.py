@@ -39,24 +39,20 @@ def fold_batch_norms(network: nn.Module, *, sequences: bool = True) -> int:
     return folded
 
 
-def check_values(network: nn.Module) -> None:
-    """Check that no parameter or buffer is on the meta device, as those of a network that was never given its weights.
+def check_weights(network: nn.Module) -> None:
+    """Check that weights are there, and that no variance is infinite.
+
+    A parameter on the meta device has no values: the network was never given its weights. A batch norm with an infinite
+    variance would return its bias whatever it takes, and hide that.
 
     Raises:
-        RuntimeError: If one is.
+        RuntimeError: If a parameter or buffer is on the meta device, or a variance is infinite.
     """
-    for name, x in itertools.chain(network.named_parameters(), network.named_buffers()):
+    buffers = dict(network.named_buffers())
+    for name, x in itertools.chain(network.named_parameters(), buffers.items()):
         if x.is_meta:
             raise RuntimeError(f"the model's {name} must hold values, got none on the meta device: load weights first")
-
-
-def check_variances(network: nn.Module) -> None:
-    """Check that no batch norm has an infinite variance: it would return its bias whatever it takes, and hide that.
-
-    Raises:
-        RuntimeError: If one has.
-    """
-    variances = {name: x.flatten() for name, x in network.named_buffers() if name.endswith("running_var")}
+    variances = {name: x.flatten() for name, x in buffers.items() if name.endswith("running_var")}
     if not variances:
         return
     device = next(iter(variances.values())).device

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mattekit import trimap as trimaps
 from mattekit._checks import check_module, check_number, check_positive
 from mattekit.inference.closed_form import refine_alpha
-from mattekit.inference.folding import check_values, check_variances
+from mattekit.inference.folding import check_weights
 from mattekit.inference.guided import guided_upsample
 from mattekit.inference.pixels import to_pixels
 from mattekit.inference.running import (
@@ -309,8 +309,7 @@ def _predict(
     size = pixels.shape[:2]
     trimap = _trimap_of(*hints, size)
     shrunk = limited(model, pixels, max_short_side)
-    check_values(model)
-    check_variances(model)
+    check_weights(model)
     views = [(1, False)]
     if augment is not None:
         views = [(scale, flip) for scale in augment.scales for flip in ((False, True) if augment.flip else (False,))]
@@ -356,7 +355,7 @@ def _trimap_of(trimap: _Hint, mask: _Hint, size: tuple[int, int]) -> np.ndarray 
         known = trimaps.validate(given)
     else:  # of a square kernel the width costs nothing
         known = trimaps.from_mask(given, width=max(round(min(size) / MASK_BAND), 1), kernel="square")
-    return known if isinstance(known, np.ndarray) else known[0, 0].numpy()
+    return np.asarray(known).reshape(size)
 
 
 def _enlarged(x: np.ndarray, name: str, view: np.ndarray, pixels: np.ndarray, guided: bool) -> np.ndarray:

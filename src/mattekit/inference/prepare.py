@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mattekit._checks import check_choice
 from mattekit.inference.activations import cpu_has_bfloat16, direct_pointwise, fuse_activations, runs_in_onednn
-from mattekit.inference.folding import check_values, check_variances, fold_batch_norms, is_convolution
+from mattekit.inference.folding import check_weights, fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
 from mattekit.inference.windows import WINDOW_PIXELS, decode_in_windows, join
 from mattekit.models import PPMatting, PPMattingOutput
@@ -107,8 +107,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
         )
     if compile:
         _check_compiler(device)
-    check_values(model)
-    check_variances(model)
+    check_weights(model)
     return PreparedMatting(model, _DTYPES[precision], compile=compile)
 
 

@@ -1,6 +1,5 @@
 """Making trimaps from mattes and masks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mattekit._checks import check_choice, check_no_mask, check_nonnegative, check_number, check_positive
+from mattekit._checks import check_choice, check_no_mask, check_nonnegative, check_number, check_positive, is_span
 from mattekit.trimap._forms import Array, check_unit, check_values, like, matte_tensor, merge, to_tensor
 from mattekit.trimap._morphology import Kernel, erode
 
@@ -39,8 +38,7 @@ class RandomKernels:
     def __post_init__(self) -> None:
         for name in ("sizes", "iterations"):
             span = getattr(self, name)
-            whole = isinstance(span, Sequence) and all(isinstance(end, Integral) for end in span)
-            if not whole or len(span) != 2 or not 1 <= span[0] <= span[1]:
+            if not is_span(span, Integral) or span[0] < 1:
                 raise ValueError(f"{name} must be a least and a largest, both at least 1, got {span!r}")
         check_choice("kernel", self.kernel, ("ellipse", "square"))
 

@@ -8,7 +8,10 @@ torch is imported only by the checks that need it: NumPy callers of the metrics 
 
 from __future__ import annotations
 
+import importlib.util
 import math
+import os
+import shutil
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -67,6 +70,19 @@ def check_pixels(name: str, x: Tensor | np.ndarray) -> None:
     """Check that there is at least one pixel; there may be no images."""
     if 0 in x.shape[-2:]:
         raise ValueError(f"{name} must have at least one pixel, got shape {tuple(x.shape)}")
+
+
+def check_compiler(device: torch.device) -> None:
+    """Check that torch.compile has what it needs, before it fails in the middle of something."""
+    if device.type == "cuda":
+        if importlib.util.find_spec("triton") is None:
+            raise RuntimeError("compile=True needs Triton on a GPU, which is not installed; or leave compile out")
+        return
+    compilers = [os.environ.get("CXX", "g++"), "clang++", "cl"]
+    if not any(map(shutil.which, compilers)):
+        raise RuntimeError(
+            "compile=True needs a C++ compiler on the CPU, such as g++, and none is on the PATH; or leave compile out"
+        )
 
 
 def check_number(name: str, value: object, kind: type = Real) -> None:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import itertools
+import shutil
 import sys
 import types
 
@@ -35,6 +36,10 @@ from mattekit.training.logs import COLUMNS
 from mattekit.training.validation import photo as as_predict_takes_it
 from training.tiny import SOURCE, TRANSFORM, Convolutions, ConvolutionStep, Matte, network, settings
 
+NEEDS_COMPILER = pytest.mark.skipif(
+    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler, such as g++"
+)
+
 
 class Grey(torch.nn.Module):
     def __init__(self):
@@ -49,6 +54,7 @@ class Grey(torch.nn.Module):
 
 class GreyStep(Step):
     def forward(self, batch):
+        self.was_compiled = torch.compiler.is_compiling()
         output = self.model(batch.image)
         return StepResult({"total": (output.alpha - batch.alpha).abs().mean()}, output)
 
@@ -56,16 +62,20 @@ class GreyStep(Step):
         return [{"params": self.model.encoder.parameters(), "rate": 0.1}, {"params": self.model.head.parameters()}]
 
 
-def test_it_is_the_plain_loop(tmp_path, monkeypatch):
+@pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # of torch's own compiler
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=NEEDS_COMPILER)])
+def test_it_is_the_plain_loop(tmp_path, monkeypatch, compiled):
     """Poly schedule, momentum, weight decay, two groups, accumulation, clipping and a moving average, by hand.
 
     What a launcher says of accumulation changes nothing: Accelerate would divide the gradients once more.
     """
     monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
     options = {"accumulate": 2, "clip": 0.05, "ema": 0.9, "channels_last": False, "weight_decay": 0.01}
+    options["compile"] = compiled
     step = GreyStep(Grey())
     chosen = settings(learning_rate=0.5, iterations=5, **options)
     train(step, SOURCE, chosen, tmp_path, transform=TRANSFORM)
+    assert step.was_compiled == compiled
 
     model = Grey()
     parameters = list(model.parameters())
@@ -89,6 +99,13 @@ def test_it_is_the_plain_loop(tmp_path, monkeypatch):
     kept = torch.load(tmp_path / "state.pt", weights_only=True)["average"]
     for (name, _), expected in zip(step.named_parameters(), average, strict=True):
         torch.testing.assert_close(kept[f"module.{name}"], expected.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_nothing_is_begun_without_a_compiler(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match=r"compile=True needs a C\+\+ compiler on the CPU"):
+        train(GreyStep(Grey()), SOURCE, settings(compile=True), tmp_path / "run", transform=TRANSFORM)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_run_leaves(tmp_path):

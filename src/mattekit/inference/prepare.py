@@ -1,9 +1,6 @@
 """A network made ready to predict fast: the same numbers, in less time."""
 
 import copy
-import importlib.util
-import os
-import shutil
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -11,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mattekit._checks import check_choice
+from mattekit._checks import check_choice, check_compiler
 from mattekit.inference.activations import cpu_has_bfloat16, direct_pointwise, fuse_activations, runs_in_onednn
 from mattekit.inference.folding import check_weights, fold_batch_norms, is_convolution
 from mattekit.inference.shapes import SHAPES, CudaGraph, Run, ShapeCache, compiled
@@ -106,7 +103,7 @@ def prepare(model: PPMatting, *, precision: Precision = "float32", compile: bool
             stacklevel=2,
         )
     if compile:
-        _check_compiler(device)
+        check_compiler(device)
     check_weights(model)
     return PreparedMatting(model, _DTYPES[precision], compile=compile)
 
@@ -300,16 +297,3 @@ def _agree(found: list[Tensor] | None, expected: list[Tensor]) -> bool:
     return found is not None and all(
         torch.allclose(x, y, rtol=1e-6, atol=1e-6, equal_nan=True) for x, y in zip(found, expected, strict=True)
     )
-
-
-def _check_compiler(device: torch.device) -> None:
-    """Check that torch.compile has what it needs, before it fails in the middle of a photo."""
-    if device.type == "cuda":
-        if importlib.util.find_spec("triton") is None:
-            raise RuntimeError("compile=True needs Triton on a GPU, which is not installed; or leave compile out")
-        return
-    compilers = [os.environ.get("CXX", "g++"), "clang++", "cl"]
-    if not any(map(shutil.which, compilers)):
-        raise RuntimeError(
-            "compile=True needs a C++ compiler on the CPU, such as g++, and none is on the PATH; or leave compile out"
-        )

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mattekit._checks import check_compiler
 from mattekit.data import Batch, Loader, SampleError, Source, collate, paper_transform
 from mattekit.data.sources import check_source
 from mattekit.data.transforms import Transform
@@ -66,6 +67,7 @@ def train(
         mattekit.data.SampleError: If a sample cannot be read; it is named. With ``skip_errors``: if none can.
         TypeError: If ``step`` is a bare network, ``source`` or ``validation`` a path, or ``settings`` no `Settings`.
         ImportError: If Accelerate is missing: ``pip install accelerate``.
+        RuntimeError: If the step is to be compiled, and there is no compiler.
 
     Example:
         >>> import tempfile
@@ -81,10 +83,14 @@ def train(
     _check_kinds(step, source, settings, validation)
     accelerator = processes.start()
     device, world_size = accelerator.device, accelerator.num_processes
+    if settings.compile:
+        check_compiler(device)
     transform = paper_transform(settings.size) if transform is None else transform
     same = identity(settings, source, transform, collate, validation, world_size)
     run = Run(step, settings, Path(folder), same, accelerator, resume=resume)
     called = processes.distribute(accelerator, step, sync_batch_norm=settings.sync_batch_norm)
+    if settings.compile:
+        called = torch.compile(called)
     parameters = [parameter for group in run.optimiser.param_groups for parameter in group["params"]]
     loader = Loader(
         source,

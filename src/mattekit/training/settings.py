@@ -60,6 +60,7 @@ class Settings:
         precision: "float32", or "bfloat16" under autocast.
         sync_batch_norm: Let batch norms see the whole batch where several GPUs share it.
         channels_last: Keep the network's weights in this memory format.
+        compile: Have torch compile the step, which takes minutes and needs a C++ compiler, on a GPU Triton.
         log_every: Iterations between lines of the log.
         checkpoint_every: Iterations between checkpoints.
         validate_every: Iterations between validations; 0 validates at the end only.
@@ -110,6 +111,7 @@ class Settings:
     precision: str = "float32"
     sync_batch_norm: bool = True
     channels_last: bool = True
+    compile: bool = False
     log_every: int = 50
     checkpoint_every: int = 1000
     validate_every: int = 10_000

@@ -254,7 +254,6 @@ def main() -> None:
         floor=0.02,
         clip=5.0,
         ema=max(0.9, 1 - 5 / arguments.steps),  # over the last fifth of the steps
-        compile=True,
         checkpoint_every=50,
         seed=arguments.seed,
     )

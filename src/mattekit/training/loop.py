@@ -115,32 +115,14 @@ def train(
         log.sums, log.count = run.log_sums
         run.look(log, validation)  # where the run was stopped before it had
         while run.progress.iteration < settings.iterations:
-            rate = run.set_rate()
-            before, taken, waited = random_state(), [], 0.0
-            losses: dict[str, Tensor] = {}
-            for part in range(1, settings.accumulate + 1):
-                began = time.perf_counter()
-                taken.append(next(batches).to(device))
-                waited += time.perf_counter() - began
-                with nullcontext() if part == settings.accumulate else accelerator.no_sync(called):
-                    with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                        found = losses_of(called(taken[-1]))
-                    check_names(found, losses or found)
-                    (found["total"] / settings.accumulate).backward()  # Accelerate's divides by a launcher's number
-                for name, value in found.items():
-                    losses[name] = losses.get(name, 0) + value.detach() / settings.accumulate
-
+            rate, before = run.set_rate(), random_state()
+            taken, losses, waited = _gradients(run, called, batches)
             norm = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
             if not torch.isfinite(losses["total"] + norm):
                 raise faults.stop(run, taken, losses, before)
             if settings.clip:
                 nn.utils.clip_grads_with_norm_(parameters, settings.clip, norm)
-            run.optimiser.step()
-            run.optimiser.zero_grad()
-            if run.average is not None:
-                run.average.update_parameters(step)
-
-            run.progress.iteration += 1
+            run.update()
             run.progress.position = taken[-1].position
             log.add({**losses, "gradient_norm": norm}, images=sum(map(len, taken)) * world_size, waited=waited)
             if run.is_due(settings.log_every):
@@ -149,6 +131,24 @@ def train(
             with log.paused():
                 run.keep(log, validation)
     return run.progress.scores
+
+
+def _gradients(run: Run, called: Any, batches: Iterator[Batch]) -> tuple[list[Batch], dict[str, Tensor], float]:
+    """Add up the gradients of as many batches as a step takes: these, their mean losses, and the seconds waited for."""
+    device, count = run.accelerator.device, run.settings.accumulate
+    taken, losses, waited = [], {}, 0.0
+    for part in range(1, count + 1):
+        began = time.perf_counter()
+        taken.append(next(batches).to(device))
+        waited += time.perf_counter() - began
+        with nullcontext() if part == count else run.accelerator.no_sync(called):
+            with torch.autocast(device.type, torch.bfloat16, enabled=run.settings.precision == "bfloat16"):
+                found = losses_of(called(taken[-1]))
+            check_names(found, losses or found)
+            (found["total"] / count).backward()  # Accelerate's divides by a launcher's number
+        for name, value in found.items():
+            losses[name] = losses.get(name, 0) + value.detach() / count
+    return taken, losses, waited
 
 
 def _with_samples(loader: Loader, run: Run, length: int) -> Iterator[Batch]:

@@ -105,6 +105,14 @@ class Run:
             group["lr"] = rate * group.get("rate", 1.0)
         return rate
 
+    def update(self) -> None:
+        """Have the weights follow their gradients, and the average follow the weights."""
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        if self.average is not None:
+            self.average.update_parameters(self.step)
+        self.progress.iteration += 1
+
     def keep(self, log: Log, validation: Source | None) -> None:
         """Write the checkpoint, validate and draw, if one of them is due.
 

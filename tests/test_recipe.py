@@ -233,6 +233,17 @@ def test_what_draws_sees_a_window_as_it_sees_it_within_the_whole(recipe, monkeyp
     assert step.losses(batch) == train.drawing_losses(network(small.image), small)
 
 
+@torch.no_grad()
+def test_sharpening_multiplies_the_semantic_logits_and_nothing_else(recipe):
+    network = import_module("network")
+    model, pixels = network.small_network().eval(), torch.rand(1, 3, 64, 96)
+    before = model(pixels)
+    network.sharpen(model, 3)
+    after = model(pixels)
+    torch.testing.assert_close(after.semantic_logits, 3 * before.semantic_logits)
+    torch.testing.assert_close(after.detail, before.detail, rtol=0, atol=0)
+
+
 def test_the_busiest_window_has_the_most_of_the_transition(recipe):
     train = import_module("train")
     trimap = torch.zeros(1, 1, 36, 36, dtype=torch.uint8)

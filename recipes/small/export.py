@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from network import averaged_network, read_states
 from safetensors.torch import save
 from torch import Tensor
@@ -62,14 +61,10 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--short-side", type=int, default=384, help="what predict shrinks a photo's short side to")
     parser.add_argument("--context-side", type=int, default=224, help="what the context branch sees of that")
-    parser.add_argument("--sharpness", type=float, default=3.0, help="what the semantic logits are multiplied by")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     arguments = parser.parse_args()
     states = read_states(arguments.states)
     network = averaged_network(states).eval()
-    with torch.no_grad():
-        for parameter in network.context.head[-1].parameters():
-            parameter *= arguments.sharpness
     network.preprocessing = replace(
         network.preprocessing,
         max_short_side=arguments.short_side,

@@ -48,6 +48,13 @@ def _mean(tensors: list[Tensor]) -> Tensor:
     return torch.stack(tensors).mean(0) if tensors[0].is_floating_point() else tensors[-1]
 
 
+@torch.no_grad()
+def sharpen(network: PPMatting, factor: float) -> None:
+    """Multiply the semantic logits, so that the soft fusion takes their side where they are hardly in doubt."""
+    for parameter in network.context.head[-1].parameters():
+        parameter *= factor
+
+
 class CoarseHeads(nn.Module):
     """1×1 heads at a quarter of the image, which exist in training alone.
 

@@ -22,7 +22,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mix import Mixture
-from network import CoarseHeads, averaged_network, freeze_encoder, freeze_semantics, quarter, read_states, small_network
+from network import (
+    CoarseHeads,
+    averaged_network,
+    freeze_encoder,
+    freeze_semantics,
+    quarter,
+    read_states,
+    sharpen,
+    small_network,
+)
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -222,6 +231,7 @@ def main() -> None:
     parser.add_argument(
         "--context-side", type=int, help="side at which the context branch sees the squares; default: all"
     )
+    parser.add_argument("--sharpness", type=float, default=1.0, help="what to multiply the semantic logits by at first")
     parser.add_argument("--window", type=int, help="of the detail phase: side of the part of a square that it draws")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--steps", type=int, default=4000)
@@ -239,6 +249,7 @@ def main() -> None:
     network = averaged_network(read_states(arguments.start)) if arguments.start else small_network()
     if arguments.encoder:
         checkpoints.load(network.encoder.encoder, arguments.encoder)
+    sharpen(network, arguments.sharpness)
     network.preprocessing = replace(network.preprocessing, context_short_side=arguments.context_side)
     step = DetailStep(network, arguments.window) if arguments.phase == "detail" else STEPS[arguments.phase](network)
     settings = Settings(

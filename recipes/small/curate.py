@@ -104,9 +104,7 @@ def is_scene(first: np.ndarray) -> bool:
 def curate_photo(name: str, verdict: str | None, data: Path, labels: Path, mattes: Path) -> dict | str:
     """Write what is kept of a photo, and return its entry in the manifest, or why it is left out."""
     paths = [
-        labels / teacher / f"{Path(name).with_suffix('.png')}"
-        for teacher in TEACHERS
-        if is_used(teacher, name, verdict)
+        labels / teacher / Path(name).with_suffix(".png") for teacher in TEACHERS if is_used(teacher, name, verdict)
     ]
     reason = reason_to_leave_out(name, verdict, not all(path.exists() for path in paths))
     if reason is not None:

@@ -209,15 +209,16 @@ def check_unit(name: str, x: Tensor, mask: Tensor | None = None) -> None:
 
 
 def check_from_zero(name: str, x: Tensor) -> None:
-    """Check that no value is negative or NaN."""
+    """Check that no value is negative, infinite or NaN."""
     if not x.numel():
         return
+    rule = f"{name} must be finite and not negative anywhere"
     if is_readable(x):
-        lowest = float(x.detach().amin())
-        if not lowest >= 0:
-            raise ValueError(f"{name} must not be negative anywhere, got {lowest:g}")
+        low, high = (float(end) for end in x.detach().aminmax())
+        if not (low >= 0 and high < math.inf):
+            raise ValueError(f"{rule}, got {high if low >= 0 else low:g}")
     elif has_async_assertions(x):
-        assert_async((x >= 0).all(), f"{name} must not be negative anywhere")
+        assert_async(((x >= 0) & (x < math.inf)).all(), rule)
 
 
 def has_async_assertions(x: Tensor) -> bool:

@@ -354,12 +354,15 @@ def test_a_truth_beyond_one_by_rounding_is_taken(case, dtype):
 
 
 @every_case
-@pytest.mark.parametrize("value", [-0.5, torch.nan])
-def test_weights_below_zero_are_refused(case, value):
-    """Scores passed for weights gave a loss of 0, which nothing is learned from, where their sum was negative."""
+@pytest.mark.parametrize("value", [-0.5, torch.nan, torch.inf, -torch.inf])
+def test_weights_below_zero_and_infinite_ones_are_refused(case, value):
+    """Scores passed for weights gave a loss of 0, which nothing is learned from, where their sum was negative.
+
+    One infinite weight gave a NaN.
+    """
     mask = torch.ones(X.shape)
     mask[1, 0, 2, 3] = value
-    with pytest.raises(ValueError, match=r"^mask must not be negative anywhere, got (-0.5|nan)$"):
+    with pytest.raises(ValueError, match=f"^mask must be finite and not negative anywhere, got {value:g}$"):
         case.loss(X, X, mask)
 
 

@@ -20,7 +20,7 @@ def test_the_defaults_are_section_4_2():
 
 def test_toml_and_back(tmp_path):
     settings = Settings(
-        encoder_weights='a "quoted" näme.pth', guidance=(), tensorboard=True, weight_decay=1e-7, ema=0.999
+        encoder_weights='a "quoted" näme\x7f\x1f.pth', guidance=(), tensorboard=True, weight_decay=1e-7, ema=0.999
     )
     assert Settings.from_toml(settings.to_toml()) == settings
     (tmp_path / "run.toml").write_text(settings.to_toml(), encoding="utf-8")

@@ -72,14 +72,14 @@ def encode(path: str | os.PathLike[str], pixels: np.ndarray, *, icc_profile: byt
 
 
 _SETTINGS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True, "exact": True}}
-_DROP_ALPHA = ("BMP", "DIB", "GIF", "PPM")  # without a word, or all but a bit of it
+_WITHOUT_ALPHA = ("BMP", "DIB", "GIF", "JPEG", "MPO", "PPM")  # most drop it without a word, or all but a bit of it
 _ICONS = ("ICO", "ICNS")  # shrunk to 256 pixels, or squeezed into squares
 
 
 def _encode(suffix: str, pixels: np.ndarray, icc_profile: bytes | None) -> bytes:
     buffer = io.BytesIO()
     kind = Image.registered_extensions()[suffix]
-    if pixels.shape[2:] == (4,) and kind in _DROP_ALPHA:
+    if pixels.shape[2:] == (4,) and kind in _WITHOUT_ALPHA:
         raise OSError(f"an alpha channel needs a format that keeps it, such as .png, got {suffix}")
     if kind in _ICONS:
         raise OSError(f"{suffix} is for icons, whose sizes are fixed: take another format, such as .png")

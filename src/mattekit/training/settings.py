@@ -205,8 +205,8 @@ class Settings:
             value = getattr(self, field.name)
             if value is None:
                 lines.append(f"# {field.name} is not set")
-            else:  # JSON's strings, numbers, lists and booleans are TOML's
-                lines.append(f"{field.name} = {json.dumps(value, ensure_ascii=False)}")
+            else:  # JSON's strings, numbers, lists and booleans are TOML's, but that it leaves one control character
+                lines.append(f"{field.name} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", r"\u007f"))
         return "\n".join(lines) + "\n"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.io import savemat
 
 from mattekit.metrics import Scores
 
@@ -29,6 +30,7 @@ LICENCES = {  # one licence each, or GFDL beside others
         "Unsplash (public domain, says the readme)",
     ),
     "not found": ("not found",),
+    "of no stamp": ("Apache-2.0", "MIT", "not shown"),
 }  # fmt: skip
 
 
@@ -319,8 +321,10 @@ def test_the_credits_have_every_file_once(recipe):
     trained = Counter(folder for folder, file in names if not sources.held_out(Path(file)))
     by_name = ("cutouts/tux", "cutouts/flora", "backgrounds/wallpapers", "photos/portraits")
     assert {name: trained.pop(name) for name in by_name} == {name: table[name]["files"] for name in by_name}
-    photos = ("photos/gcompris", "photos/coco", "photos/portraits")
-    assert set(trained) == set(photos[:2])
+    assert trained.pop("people/image") == trained.pop("people/mask") == table["people"]["files"]
+    assert trained.pop("backgrounds/grocery") > table["backgrounds/grocery"]["files"]  # some show a subject
+    photos = ("photos/gcompris", "photos/coco", "photos/clothing", "photos/openimages", "photos/portraits")
+    assert set(trained) == set(photos[:-1])
     looked_at = {line.split("\t")[0] for line in (RECIPE / "verdicts.tsv").read_text(encoding="utf-8").splitlines()}
     assert {"/".join(name) for name in names if name[0] in photos} == {
         name for name in looked_at if name.rpartition("/")[0] in photos
@@ -360,7 +364,7 @@ def copies(tmp_path):
 
 def test_a_photo_is_fetched_upright_and_small(recipe, copies, tmp_path):
     fetch = import_module("fetch")
-    photo = fetch.Listed("photos/some/b.jpg", "owner/name", "0a1b", "some folder/a #1.jpg")
+    photo = fetch.Listed("photos/some/b.jpg", 512, "owner/name", "0a1b", "some folder/a #1.jpg")
 
     assert fetch.fetch(photo, tmp_path / "data", copies) is None
 
@@ -372,9 +376,9 @@ def test_a_photo_is_fetched_upright_and_small(recipe, copies, tmp_path):
 
 def test_what_cannot_be_fetched_is_named_and_the_rest_is_there(recipe, copies, tmp_path, monkeypatch, capsys):
     fetch = import_module("fetch")
-    there = fetch.Listed("photos/some/b.jpg", "owner/name", "0a1b", "some folder/a #1.jpg")
-    gone = fetch.Listed("photos/some/c.jpg", "owner/name", "0a1b", "c.jpg")
-    monkeypatch.setattr(fetch, "listed_photos", lambda: [gone, there])
+    there = fetch.Listed("photos/some/b.jpg", 512, "owner/name", "0a1b", "some folder/a #1.jpg")
+    gone = fetch.Listed("photos/some/c.jpg", 512, "owner/name", "0a1b", "c.jpg")
+    monkeypatch.setattr(fetch, "listed_files", lambda: [gone, there])
     monkeypatch.setattr("sys.argv", ["fetch.py", str(tmp_path / "data"), "--root", copies])
 
     for _ in range(2):
@@ -386,13 +390,13 @@ def test_what_cannot_be_fetched_is_named_and_the_rest_is_there(recipe, copies, t
         assert "photos/some/c.jpg: " in err
         assert "No such file" in err
         assert "photos/some/b.jpg" not in err
-        assert out == f"1 of 2 photos are in {tmp_path / 'data'}\n"
+        assert out == f"1 of 2 files are in {tmp_path / 'data'}\n"
     assert [path.name for path in (tmp_path / "data/photos/some").iterdir()] == ["b.jpg"]
 
 
 def test_a_photo_that_is_small_or_there_already_is_left_as_it_is(recipe, copies, tmp_path):
     fetch = import_module("fetch")
-    photo = fetch.Listed("photos/some/b.jpg", "owner/name", "0a1b", "small.png")
+    photo = fetch.Listed("photos/some/b.jpg", 512, "owner/name", "0a1b", "small.png")
     write(tmp_path / "copies/owner/name/0a1b/small.png", np.zeros((20, 30, 3), np.uint8))
     assert fetch.fetch(photo, tmp_path / "data", copies) is None
     target = tmp_path / "data/photos/some/b.jpg"
@@ -405,26 +409,52 @@ def test_a_photo_that_is_small_or_there_already_is_left_as_it_is(recipe, copies,
 def test_what_is_no_picture_or_too_large_stops_no_other(recipe, copies, tmp_path, monkeypatch):
     fetch = import_module("fetch")
     write(tmp_path / "copies/owner/name/0a1b/a.png", np.zeros((20, 30, 3), np.uint8))
-    (tmp_path / "copies/owner/name/0a1b/b.png").write_text("a pointer to a large file")
+    for name in ("b.png", "c.mat"):
+        (tmp_path / "copies/owner/name/0a1b" / name).write_text("a pointer to a large file")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     faults = [
-        fetch.fetch(fetch.Listed("photos/a.jpg", "owner/name", "0a1b", path), tmp_path, copies)
-        for path in ("a.png", "b.png")
+        fetch.fetch(fetch.Listed("photos/a.jpg", 512, "owner/name", "0a1b", path), tmp_path, copies)
+        for path in ("a.png", "b.png", "c.mat")
     ]
     assert "exceeds limit" in faults[0]
-    assert faults[1] == "it is no picture"
+    assert faults[1:] == ["it is no picture", "it is no picture"]
     monkeypatch.setattr(fetch, "urlopen", raise_timeout)
-    assert fetch.fetch(fetch.Listed("photos/a.jpg", "owner/name", "0a1b", "a.png"), tmp_path) == "TimeoutError"
+    assert fetch.fetch(fetch.Listed("photos/a.jpg", 512, "owner/name", "0a1b", "a.png"), tmp_path) == "TimeoutError"
 
 
 def raise_timeout(*arguments, **others):
     raise TimeoutError
 
 
-def test_the_listed_photos_can_be_fetched(recipe):
-    listed = list(import_module("fetch").listed_photos())
+def test_what_is_listed_can_be_fetched(recipe):
+    listed = list(import_module("fetch").listed_files())
+    photos = [file for file in listed if file.short_side == 512]
 
-    assert len({photo.name for photo in listed}) == len(listed) == 5_037
-    assert "each of 5,037 photos" in (RECIPE / "README.md").read_text()
-    assert {len(photo.commit) for photo in listed} == {40}
-    assert all(photo.path and photo.name.endswith(".jpg") and photo.repository.count("/") == 1 for photo in listed)
+    assert len({file.name for file in listed}) == len(listed) == 8_145
+    assert len(photos) == 5_037
+    assert "each of 8,145 files" in " ".join((RECIPE / "README.md").read_text().split())
+    assert all(file.name.startswith("photos/") and file.name.endswith(".jpg") for file in photos)
+    others = Counter(file.name.rpartition("/")[0] for file in listed if file.short_side == 384)
+    assert others == {
+        "people/image": 1004, "people/mask": 1004, "backgrounds/grocery": 300, "photos/clothing": 287,
+        "cutouts/tux": 204, "photos/portraits": 203, "photos/openimages": 73, "photos/coco": 33,
+    }  # fmt: skip
+
+
+def test_cut_outs_and_masks_are_fetched_as_they_are_used(recipe, copies, tmp_path):
+    """A cut-out without the transparent rim; a mask of all classes of clothes, at the share of each pixel."""
+    fetch = import_module("fetch")
+    folder = tmp_path / "copies/owner/name/0a1b"
+    pixels = np.zeros((10, 12, 4), np.uint8)
+    pixels[2:6, 3:9] = (10, 20, 30, 255)
+    write(folder / "a.png", pixels)
+    classes = np.zeros((8, 6), np.uint8)
+    classes[:4, :3] = [[7, 1, 39]]
+    savemat(folder / "0001.mat", {"groundtruth": classes})
+    for name, path in (("cutouts/tux/a.png", "a.png"), ("people/mask/0001.png", "0001.mat")):
+        assert fetch.fetch(fetch.Listed(name, 3, "owner/name", "0a1b", path), tmp_path / "data", copies) is None
+    cutout = cv2.imread(str(tmp_path / "data/cutouts/tux/a.png"), cv2.IMREAD_UNCHANGED)
+    assert cutout.shape == (3, 4, 4)
+    assert (cutout == (10, 20, 30, 255)).all()
+    mask = cv2.imread(str(tmp_path / "data/people/mask/0001.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.tolist() == [[255, 128, 0], [255, 128, 0], [0, 0, 0], [0, 0, 0]]

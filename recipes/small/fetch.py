@@ -1,37 +1,46 @@
-"""Download the photos that ``photos.tsv`` lists, shrunk to a short side of 512 at most.
+"""Download what is in repositories on GitHub: the photos of ``photos.tsv``, and of ``credits.tsv`` what names one.
 
     python fetch.py DATA
 
-Photos that are there already are left alone, so the run can be stopped and started again. Only what ``verdicts.tsv``
-says that a teacher gets right is fetched: nothing would use the rest. Files that cannot be had are named at the end,
-with exit status 1.
+Photos are shrunk, cut-outs cut to what is not transparent, and masks of people made of the classes of their clothes.
+What is there already is left alone, so the run can be stopped and started again. Of ``photos`` only what
+``verdicts.tsv`` says that a teacher gets right is fetched: nothing would use the rest. Files that cannot be had are
+named at the end, with exit status 1.
 """
 
 import argparse
 import csv
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.client import HTTPException
+from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 from urllib.request import urlopen
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from scipy.io import loadmat
+from scipy.io.matlab import MatReadError
 from sources import read_verdicts
 
 from mattekit.photos import write_atomically
 
 ROOT = "https://raw.githubusercontent.com"
-SHORT_SIDE, QUALITY = 512, 90
+LISTS = {"photos.tsv": ("photos/", 512), "credits.tsv": ("", 384)}  # where their folders are, largest short side
+QUALITY = 90
+FROM = re.compile(r"(?P<repository>[^/ ]+/[^/ ]+)@(?P<commit>[0-9a-f]{40}) (?P<path>[^;]+)")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A line of ``photos.tsv``: the photo's name in DATA, and where it is from."""
+    """A line of a list: the file's name in DATA, its largest short side there, and where it is from."""
 
     name: str
+    short_side: int
     repository: str
     commit: str
     path: str
@@ -41,34 +50,55 @@ class Listed:
         return f"{root}/{self.repository}/{self.commit}/{quote(self.path)}"
 
 
-def listed_photos() -> Iterator[Listed]:
-    """The photos of ``photos.tsv`` that a teacher gets right."""
+def listed_files() -> Iterator[Listed]:
+    """What both lists have from repositories, but for photos that no teacher gets right."""
     verdicts = read_verdicts()
-    with Path(__file__).with_name("photos.tsv").open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
-            name = f"photos/{line['folder']}/{line['file']}"
-            source, _, path = line["from"].partition(" ")
-            repository, _, commit = source.partition("@")
-            if verdicts.get(name) in ("isnet", "u2netp"):
-                yield Listed(name, repository, commit, path)
+    for table, (parent, short_side) in LISTS.items():
+        with Path(__file__).with_name(table).open(encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
+                name, source = f"{parent}{line['folder']}/{line['file']}", FROM.match(line["from"])
+                is_used = not name.startswith("photos/") or verdicts.get(name) in ("isnet", "u2netp")
+                if source is not None and is_used:
+                    yield Listed(name, short_side, **source.groupdict())
 
 
-def fetch(photo: Listed, data: Path, root: str = ROOT) -> str | None:
-    """Write one photo into ``data``, upright; what went wrong, or None."""
-    target = data / photo.name
+def read_picture(data: bytes, listed: Listed) -> Image.Image:
+    """The picture within a file, at its own size: a photo RGB, a cut-out RGBA, a mask grey.
+
+    Raises:
+        OSError: If it is cut off.
+        ValueError: If it is no picture, or no MATLAB file where one is expected.
+        Image.DecompressionBombError: If it is far too large.
+    """
+    try:
+        if listed.path.endswith(".mat"):
+            is_person = loadmat(BytesIO(data))["groundtruth"] > 0
+            return Image.fromarray(np.where(is_person, 255, 0).astype(np.uint8))
+        with Image.open(BytesIO(data)) as image:
+            if listed.name.startswith("cutouts/"):
+                cutout = image.convert("RGBA")
+                return cutout.crop(cutout.getchannel("A").getbbox())
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (UnidentifiedImageError, LookupError, ValueError, MatReadError) as error:
+        raise ValueError("it is no picture") from error
+
+
+def fetch(listed: Listed, data: Path, root: str = ROOT) -> str | None:
+    """Write one file into ``data``; what went wrong, or None."""
+    target = data / listed.name
     if target.exists():
         return None
     try:
-        with urlopen(photo.url(root), timeout=60) as file, Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except UnidentifiedImageError:
-        return "it is no picture"
-    except (OSError, HTTPException, Image.DecompressionBombError) as error:
+        with urlopen(listed.url(root), timeout=60) as file:
+            picture = read_picture(file.read(), listed)
+    except (OSError, HTTPException, ValueError, Image.DecompressionBombError) as error:
         return str(error) or type(error).__name__
-    share = SHORT_SIDE / min(upright.size)
+    share = listed.short_side / min(picture.size)
     if share < 1:
-        upright = upright.resize([round(side * share) for side in upright.size], Image.Resampling.LANCZOS)
-    write_atomically(target, lambda file: upright.save(file, format="jpeg", quality=QUALITY))
+        filter = Image.Resampling.BOX if picture.mode == "L" else Image.Resampling.LANCZOS
+        picture = picture.resize([round(side * share) for side in picture.size], filter)
+    form = {"format": "jpeg", "quality": QUALITY} if picture.mode == "RGB" else {"format": "png"}
+    write_atomically(target, lambda file: picture.save(file, **form))
     return None
 
 
@@ -81,13 +111,13 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    photos = list(listed_photos())
+    files = list(listed_files())
     with ThreadPoolExecutor(8) as threads:
-        faults = list(threads.map(lambda photo: fetch(photo, arguments.data, arguments.root), photos))
-    missing = [(photo, fault) for photo, fault in zip(photos, faults, strict=True) if fault is not None]
-    for photo, fault in missing:
-        print(f"{photo.name}: {fault} ({photo.url(arguments.root)})", file=sys.stderr)
-    print(f"{len(photos) - len(missing)} of {len(photos)} photos are in {arguments.data}")
+        faults = list(threads.map(lambda listed: fetch(listed, arguments.data, arguments.root), files))
+    missing = [(listed, fault) for listed, fault in zip(files, faults, strict=True) if fault is not None]
+    for listed, fault in missing:
+        print(f"{listed.name}: {fault} ({listed.url(arguments.root)})", file=sys.stderr)
+    print(f"{len(files) - len(missing)} of {len(files)} files are in {arguments.data}")
     sys.exit(bool(missing))
 
 

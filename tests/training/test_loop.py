@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from mattekit._checks import check_compiler
 from mattekit.data import (
     Batch,
     Compose,
@@ -30,7 +31,7 @@ from mattekit.data.sources import group_of, name_of
 from mattekit.inference import predict
 from mattekit.metrics import sad
 from mattekit.models import pp_matting
-from mattekit.training import PPMattingStep, Step, StepResult, TrainingError, hold_out, train, validate
+from mattekit.training import PPMattingStep, Step, StepResult, TrainingError, hold_out, loop, train, validate
 from mattekit.training.holdout import Part
 from mattekit.training.logs import COLUMNS
 from mattekit.training.validation import photo as as_predict_takes_it
@@ -101,9 +102,21 @@ def test_it_is_the_plain_loop(tmp_path, monkeypatch, compiled):
         torch.testing.assert_close(kept[f"module.{name}"], expected.detach(), rtol=1e-4, atol=1e-6)
 
 
-def test_nothing_is_begun_without_a_compiler(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("device", "needed"), [("cpu", r"a C\+\+ compiler on the CPU"), ("cuda", "Triton on a GPU")])
+def test_what_compiling_needs_is_named(tmp_path, monkeypatch, device, needed):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(RuntimeError, match=r"compile=True needs a C\+\+ compiler on the CPU"):
+    monkeypatch.setenv("CXX", "g++")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=f"^compile=True needs {needed}"):
+        check_compiler(torch.device(device))
+
+
+def test_nothing_is_begun_without_a_compiler(tmp_path, monkeypatch):
+    def refuse(device):
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(loop, "check_compiler", refuse)
+    with pytest.raises(RuntimeError, match="no compiler"):
         train(GreyStep(Grey()), SOURCE, settings(compile=True), tmp_path / "run", transform=TRANSFORM)
     assert not (tmp_path / "run").exists()
 
